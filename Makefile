@@ -1,0 +1,47 @@
+# make demo   the main job on real input: a server behind bpos, asked by curl
+# make test   every test, in every language
+# make lib    libbpos.so, libbpos.so.0 and libbpos.a, in target/lib
+# make header include/bpos.h and include/bpos.ffi.h, from the source
+# make check  formatting, lints, documentation
+# make bench  what a decision costs, beside the hash of its key
+
+CARGO ?= cargo
+PYTHON ?= python3
+LIB := target/lib
+
+.PHONY: demo test lib header check bench tools
+
+demo: tools
+	$(CARGO) build --release --example server
+	examples/demo.sh
+
+test: tools lib
+	$(CARGO) test --workspace --all-features
+	$(PYTHON) tests/vectors/generate.py --check
+	tests/c/run.sh
+
+# The C libraries are built apart: the one with a SONAME, which rustc does not set, and the one to link statically.
+lib:
+	$(CARGO) rustc --release --lib --features ffi --crate-type cdylib -- -C link-arg=-Wl,-soname,libbpos.so.0
+	$(CARGO) rustc --release --lib --features ffi --crate-type staticlib
+	mkdir -p $(LIB)
+	cp target/release/libbpos.so $(LIB)/libbpos.so.0
+	ln -sf libbpos.so.0 $(LIB)/libbpos.so
+	cp target/release/libbpos.a $(LIB)/libbpos.a
+
+header:
+	$(CARGO) run --quiet --package bpos-header
+
+check:
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets --all-features -- --deny warnings
+	RUSTDOCFLAGS="--deny warnings" $(CARGO) doc --workspace --all-features --no-deps
+
+bench:
+	$(CARGO) bench --bench authorize
+
+# What is not there is named with how to get it.
+tools:
+	@for tool in $(CARGO) gcc g++ curl nm $(PYTHON); do \
+	  command -v $$tool >/dev/null || { echo "$$tool is missing: install it (Debian: cargo by rustup, gcc g++ binutils curl python3)"; exit 1; }; \
+	done

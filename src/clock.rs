@@ -1,0 +1,194 @@
+//! The two times a decision needs, and who reads them.
+//!
+//! Expiry is a date, so it is held against the wall clock. The rate limit is a span, so it is held against a clock
+//! that cannot be set and that counts the time a machine sleeps. Everything below [`crate::Registry::authorize`]
+//! takes its times from a [`Clock`] that it was handed; nothing else reads one.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use rustix::time::{ClockId, Timespec, clock_gettime};
+
+/// A moment: the wall clock's time and a monotonic clock's.
+///
+/// ```
+/// let noon = bpos::Now { unix_ms: 1_795_521_600_000, monotonic_us: 5_000_000 };
+/// assert_eq!(noon.monotonic_us, 5_000_000);
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Now {
+    /// Milliseconds since 1970-01-01T00:00:00Z. Decides expiry and nothing else.
+    pub unix_ms: i64,
+    /// Microseconds on a clock that never goes back and counts suspended time. Decides the rate limit and nothing
+    /// else. At most 2^48 − 2 (8.9 years since the machine booted); a later one is denied as `internal`.
+    pub monotonic_us: u64,
+}
+
+impl Now {
+    /// Reads both clocks of this machine: the wall clock, and `CLOCK_BOOTTIME` (on other systems than Linux and
+    /// Android, `CLOCK_MONOTONIC`).
+    #[must_use]
+    pub fn read() -> Self {
+        Self { unix_ms: wall_ms(), monotonic_us: monotonic_us() }
+    }
+}
+
+/// Where a decision takes its times from.
+pub(crate) trait Clock {
+    /// The wall clock.
+    fn unix_ms(&self) -> i64;
+    /// The monotonic clock, exact. Only this one may admit.
+    fn monotonic_us(&self) -> u64;
+    /// The monotonic clock at a fraction of the cost: a span that is sure to hold the exact time. It may refuse
+    /// early; `None` when no cheap reading can be trusted.
+    fn glance(&self) -> Option<Glance>;
+}
+
+/// The exact time lies between these two.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Glance {
+    pub(crate) earliest_us: u64,
+    pub(crate) latest_us: u64,
+}
+
+/// A moment that was handed in stands still.
+impl Clock for Now {
+    fn unix_ms(&self) -> i64 {
+        self.unix_ms
+    }
+
+    fn monotonic_us(&self) -> u64 {
+        self.monotonic_us
+    }
+
+    fn glance(&self) -> Option<Glance> {
+        Some(Glance { earliest_us: self.monotonic_us, latest_us: self.monotonic_us })
+    }
+}
+
+/// The machine's own clocks. One for each registry, so that nothing is global.
+#[derive(Debug, Default)]
+pub(crate) struct SystemClock {
+    calibration: Calibration,
+}
+
+impl Clock for SystemClock {
+    fn unix_ms(&self) -> i64 {
+        wall_ms()
+    }
+
+    fn monotonic_us(&self) -> u64 {
+        monotonic_us()
+    }
+
+    #[cfg(target_os = "linux")]
+    #[inline]
+    fn glance(&self) -> Option<Glance> {
+        let coarse = micros(clock_gettime(ClockId::MonotonicCoarse));
+        self.calibration.glance(coarse).or_else(|| self.calibration.renew(coarse, monotonic_us()))
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn glance(&self) -> Option<Glance> {
+        None
+    }
+}
+
+/// How far the exact clock is ahead of the coarse one, which costs a fifth of it but lags by up to a timer tick and
+/// leaves out the time that the machine was suspended. Measured anew once the coarse clock has moved by a second, so
+/// a suspension is noticed within a second of waking.
+#[derive(Debug, Default)]
+struct Calibration {
+    /// The coarse time up to which `ahead_us` holds.
+    valid_until_us: AtomicU64,
+    ahead_us: AtomicU64,
+}
+
+const CALIBRATION_VALID_US: u64 = 1_000_000;
+
+/// One tick of the slowest timer: a calibration puts the exact clock ahead by at most this much too far, because the
+/// coarse reading that it started from may have been as old.
+const TICK_US: u64 = 10_000;
+
+/// Five ticks: how far a coarse reading may lag when the machine is slow to deliver them.
+const LAG_US: u64 = 50_000;
+
+impl Calibration {
+    #[inline]
+    fn glance(&self, coarse_us: u64) -> Option<Glance> {
+        if coarse_us >= self.valid_until_us.load(Ordering::Acquire) {
+            return None;
+        }
+        Some(around(coarse_us.saturating_add(self.ahead_us.load(Ordering::Relaxed))))
+    }
+
+    fn renew(&self, coarse_us: u64, exact_us: u64) -> Option<Glance> {
+        // The offset first: whoever sees the new validity sees this offset or a later one.
+        self.ahead_us.store(exact_us.saturating_sub(coarse_us), Ordering::Relaxed);
+        self.valid_until_us.store(coarse_us.saturating_add(CALIBRATION_VALID_US), Ordering::Release);
+        Some(Glance { earliest_us: exact_us, latest_us: exact_us })
+    }
+}
+
+fn around(us: u64) -> Glance {
+    Glance { earliest_us: us.saturating_sub(TICK_US), latest_us: us.saturating_add(LAG_US) }
+}
+
+fn wall_ms() -> i64 {
+    let ms = |span: std::time::Duration| i64::try_from(span.as_millis()).unwrap_or(i64::MAX);
+    match SystemTime::now().duration_since(UNIX_EPOCH) {
+        Ok(since) => ms(since),
+        Err(before) => -ms(before.duration()),
+    }
+}
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+#[inline]
+fn monotonic_us() -> u64 {
+    micros(clock_gettime(ClockId::Boottime))
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+fn monotonic_us() -> u64 {
+    micros(clock_gettime(ClockId::Monotonic))
+}
+
+/// A monotonic clock is never negative.
+#[inline]
+fn micros(time: Timespec) -> u64 {
+    (time.tv_sec.unsigned_abs()).saturating_mul(1_000_000).saturating_add(time.tv_nsec.unsigned_abs() / 1_000)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_coarse_reading_is_trusted_for_a_second_after_a_calibration() {
+        let calibration = Calibration::default();
+        assert_eq!(calibration.glance(10), None, "nothing measured yet");
+
+        // The exact clock is 5 s ahead: the machine was suspended for so long before.
+        let at = 7_000_000;
+        let exact = Glance { earliest_us: 12_000_000, latest_us: 12_000_000 };
+        assert_eq!(calibration.renew(at, 12_000_000), Some(exact));
+        for (coarse, expected) in
+            [(at, Some(12_000_000)), (at + 999_999, Some(12_999_999)), (at + 1_000_000, None), (u64::MAX, None)]
+        {
+            assert_eq!(calibration.glance(coarse), expected.map(around), "coarse {coarse}");
+        }
+    }
+
+    #[test]
+    fn the_exact_time_lies_within_a_glance() {
+        let clock = SystemClock::default();
+        for _ in 0..1_000 {
+            let before = clock.monotonic_us();
+            let glance = clock.glance();
+            let after = clock.monotonic_us();
+            if let Some(glance) = glance {
+                assert!(glance.earliest_us <= after && before <= glance.latest_us, "{before} {glance:?} {after}");
+            }
+        }
+    }
+}

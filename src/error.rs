@@ -1,0 +1,62 @@
+//! What went wrong when a registry, a policy or a change was not accepted.
+
+use std::fmt;
+
+/// Why a call failed, for a person and for a program.
+///
+/// The text says what was wrong, where, and what was expected; it never holds a key. Programs branch on
+/// [`Error::kind`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Error {
+    kind: ErrorKind,
+    message: Box<str>,
+}
+
+/// The kinds of [`Error`], the same as the statuses of the C ABI.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// An argument has no meaning here: a memory registry was told to reload, for instance.
+    InvalidArgument,
+    /// The operating system refused to open, read or write the registry file.
+    Io,
+    /// A document is not what its format asks for. The text names the key, the member, line and column.
+    Format,
+    /// There is no key with that id.
+    NotFound,
+    /// The change contradicts what is in force: a duplicate id or digest, or a revoked key brought back.
+    Conflict,
+    /// The registry file may be written by others, or belongs to somebody else.
+    Permission,
+    /// The registry was opened read-only.
+    ReadOnly,
+    /// The document is older (its `revision` is lower) than what is in force.
+    Stale,
+    /// Something is larger than its stated maximum.
+    Limit,
+}
+
+impl Error {
+    pub(crate) fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into().into_boxed_str() }
+    }
+
+    /// What kind of failure it is.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        self.kind
+    }
+
+    /// The same failure, with the place it comes from before its text.
+    pub(crate) fn within(self, place: impl fmt::Display) -> Self {
+        Self::new(self.kind, format!("{place}: {}", self.message))
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Error {}

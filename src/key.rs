@@ -1,0 +1,285 @@
+//! An API key as it travels: its form, its digest, and how it is found and masked in text.
+
+use std::fmt;
+
+use sha2::{Digest as _, Sha256};
+use subtle::ConstantTimeEq;
+
+/// What every key begins with.
+pub(crate) const PREFIX: &[u8; 5] = b"bpos_";
+
+/// How many letters and digits follow it.
+pub(crate) const SECRET_LEN: std::ops::RangeInclusive<usize> = 16..=123;
+
+/// How many of them a hint shows.
+pub(crate) const HINT_LEN: usize = 4;
+
+/// A key in the right form: `bpos_` and 16 to 123 ASCII letters and digits, nothing trimmed and nothing folded.
+#[derive(Clone, Copy)]
+pub(crate) struct ApiKey<'a>(&'a [u8]);
+
+impl<'a> ApiKey<'a> {
+    #[inline]
+    pub(crate) fn parse(bytes: &'a [u8]) -> Option<Self> {
+        let secret = bytes.strip_prefix(PREFIX)?;
+        if !SECRET_LEN.contains(&secret.len()) {
+            return None;
+        }
+        // Without a branch for each byte: all are looked at, whatever the first wrong one is.
+        let well_formed = secret.iter().fold(true, |so_far, byte| so_far & byte.is_ascii_alphanumeric());
+        well_formed.then_some(Self(bytes))
+    }
+
+    #[inline]
+    pub(crate) fn digest(self) -> Digest {
+        Digest(one_block(self.0).unwrap_or_else(|| Sha256::digest(self.0).into()))
+    }
+}
+
+/// The SHA-256 of a whole key: all that is ever stored of it.
+#[derive(Clone, Copy)]
+pub(crate) struct Digest([u8; 32]);
+
+/// Says nothing of the digest: it is of no use to a reader, and stands for a secret.
+impl fmt::Debug for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Digest")
+    }
+}
+
+impl Digest {
+    /// Reads 64 lower-case hexadecimal digits.
+    pub(crate) fn from_hex(text: &str) -> Option<Self> {
+        let (pairs, []) = text.as_bytes().as_chunks::<2>() else { return None };
+        let mut bytes = [0; 32];
+        if pairs.len() != bytes.len() {
+            return None;
+        }
+        for (byte, [high, low]) in bytes.iter_mut().zip(pairs) {
+            *byte = nibble(*high)? << 4 | nibble(*low)?;
+        }
+        Some(Self(bytes))
+    }
+
+    pub(crate) fn to_hex(self) -> String {
+        use fmt::Write;
+        self.0.iter().fold(String::with_capacity(64), |mut text, byte| {
+            let _ = write!(text, "{byte:02x}"); // a String takes everything
+            text
+        })
+    }
+
+    pub(crate) fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
+    /// Where to look for it in a table: digests are uniformly distributed, so any part of one is.
+    #[inline]
+    pub(crate) fn prefix(&self) -> u64 {
+        let [a, b, c, d, e, f, g, h, ..] = self.0;
+        u64::from_le_bytes([a, b, c, d, e, f, g, h])
+    }
+
+    /// Compares in constant time.
+    #[inline]
+    pub(crate) fn equals(&self, other: &Self) -> bool {
+        self.0.ct_eq(&other.0).into()
+    }
+}
+
+fn nibble(digit: u8) -> Option<u8> {
+    match digit {
+        b'0'..=b'9' => Some(digit - b'0'),
+        b'a'..=b'f' => Some(digit - b'a' + 10),
+        _ => None,
+    }
+}
+
+/// SHA-256 of at most 55 bytes, which is one block with its padding: half the cost of the general function.
+#[inline]
+fn one_block(message: &[u8]) -> Option<[u8; 32]> {
+    const INITIAL: [u32; 8] =
+        [0x6a09_e667, 0xbb67_ae85, 0x3c6e_f372, 0xa54f_f53a, 0x510e_527f, 0x9b05_688c, 0x1f83_d9ab, 0x5be0_cd19];
+    let mut block = [0; 64];
+    let (text, length) = block.split_at_mut(56);
+    let (end, bits) = (text.get_mut(message.len())?, message.len() as u64 * 8);
+    *end = 0x80;
+    text.get_mut(..message.len())?.copy_from_slice(message);
+    length.copy_from_slice(&bits.to_be_bytes());
+
+    let mut state = INITIAL;
+    sha2::block_api::compress256(&mut state, &[block]);
+    let mut digest = [0; 32];
+    for (bytes, word) in digest.as_chunks_mut::<4>().0.iter_mut().zip(state) {
+        *bytes = word.to_be_bytes();
+    }
+    Some(digest)
+}
+
+/// Whether a request target carries a key in its query, however it is percent-encoded.
+#[inline]
+pub(crate) fn in_query(target: &[u8]) -> bool {
+    match target.iter().position(|byte| *byte == b'?') {
+        Some(mark) => find_keys(target.get(mark..).unwrap_or_default()).next().is_some(),
+        None => false,
+    }
+}
+
+/// Masks every key in a text, percent-encoded ones too, and says how many there were. What stays of each is its hint,
+/// `bpos_` and the next four characters, and then asterisks.
+///
+/// For log lines: a key that a client put where it does not belong must not be written down. It does not find a key
+/// that is cut short of 16 letters and digits, or encoded in another way.
+///
+/// ```
+/// let (line, keys) = bpos::redact("GET /?k=bpos_abcdEFGH0123456789 200");
+/// assert_eq!((line.as_str(), keys), ("GET /?k=bpos_abcd************** 200", 1));
+/// ```
+#[must_use]
+pub fn redact(text: &str) -> (String, usize) {
+    let mut bytes = text.as_bytes().to_vec();
+    let keys = redact_in_place(&mut bytes);
+    // Only ASCII was replaced, by ASCII.
+    (String::from_utf8_lossy(&bytes).into_owned(), keys)
+}
+
+/// Like [`redact`], on bytes that need not be UTF-8, without a copy.
+pub fn redact_in_place(text: &mut [u8]) -> usize {
+    let mut keys = 0;
+    let mut from = 0;
+    loop {
+        let Some(found) = find_keys(text.get(from..).unwrap_or_default()).next() else { return keys };
+        let masked = from + found.hint_end..from + found.end;
+        from = masked.end;
+        keys += 1;
+        text.get_mut(masked).unwrap_or_default().fill(b'*');
+    }
+}
+
+/// A key in a text: where its hint ends and where it ends itself.
+struct Found {
+    hint_end: usize,
+    end: usize,
+}
+
+/// The keys of a text that is read percent-decoded: `bpos_` and at least 16 letters or digits.
+fn find_keys(text: &[u8]) -> impl Iterator<Item = Found> {
+    let mut characters = percent_decoded(text);
+    let mut matched = 0; // characters of the prefix
+    let mut secret: Option<(usize, Found)> = None; // letters and digits after a prefix
+    std::iter::from_fn(move || {
+        loop {
+            let Some((byte, end)) = characters.next() else {
+                return secret.take().and_then(long_enough);
+            };
+            let mut complete = None;
+            match &mut secret {
+                Some((length, found)) if byte.is_ascii_alphanumeric() => {
+                    *length += 1;
+                    found.end = end;
+                    if *length <= HINT_LEN {
+                        found.hint_end = end;
+                    }
+                }
+                _ => complete = secret.take().and_then(long_enough),
+            }
+            // The letters of a secret can be the first of another prefix, so both are followed.
+            matched = if PREFIX.get(matched) == Some(&byte) { matched + 1 } else { usize::from(byte == b'b') };
+            if matched == PREFIX.len() {
+                matched = 0;
+                secret = Some((0, Found { hint_end: end, end }));
+            }
+            if complete.is_some() {
+                return complete;
+            }
+        }
+    })
+}
+
+fn long_enough((length, found): (usize, Found)) -> Option<Found> {
+    (length >= *SECRET_LEN.start()).then_some(found)
+}
+
+/// The bytes of a text, `%XX` read as one, each with the position after it.
+fn percent_decoded(text: &[u8]) -> impl Iterator<Item = (u8, usize)> {
+    let mut position = 0;
+    std::iter::from_fn(move || {
+        let rest = text.get(position..)?;
+        let (byte, length) = match rest {
+            [b'%', high, low, ..] => match percent_byte(*high, *low) {
+                Some(byte) => (byte, 3),
+                None => (b'%', 1),
+            },
+            [byte, ..] => (*byte, 1),
+            [] => return None,
+        };
+        position += length;
+        Some((byte, position))
+    })
+}
+
+/// The byte that `%` and these two digits stand for.
+pub(crate) fn percent_byte(high: u8, low: u8) -> Option<u8> {
+    Some(nibble(high.to_ascii_lowercase())? << 4 | nibble(low.to_ascii_lowercase())?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const KEY: &str = "bpos_abcdefghijklmnopqrstuvwxyz0123456789";
+
+    proptest! {
+        #[test]
+        fn one_block_is_sha256(message in proptest::collection::vec(any::<u8>(), 0..=128)) {
+            let expected: [u8; 32] = Sha256::digest(&message).into();
+            match one_block(&message) {
+                Some(digest) => prop_assert_eq!(digest, expected),
+                None => prop_assert!(message.len() > 55),
+            }
+        }
+
+        #[test]
+        fn hex_survives_a_round_trip(bytes in any::<[u8; 32]>()) {
+            let digest = Digest(bytes);
+            let hex = digest.to_hex();
+            prop_assert!(Digest::from_hex(&hex).is_some_and(|back| back.equals(&digest)));
+            prop_assert!(Digest::from_hex(&hex[1..]).is_none());
+            prop_assert!(Digest::from_hex(&format!("{hex}0")).is_none());
+        }
+
+        /// Whatever surrounds a key, its secret does not survive.
+        #[test]
+        fn redaction_leaves_no_key(before in "[ -~]{0,20}", after in "[^0-9A-Za-z]{0,20}") {
+            let (line, keys) = redact(&format!("{before}{KEY}{after}"));
+            prop_assert!(keys >= 1);
+            prop_assert!(!line.contains(KEY));
+            prop_assert_eq!(redact(&line).1, 0, "nothing is left to mask in {:?}", line);
+        }
+    }
+
+    #[test]
+    fn a_digest_of_capitals_is_refused() {
+        assert!(Digest::from_hex(&"A".repeat(64)).is_none());
+    }
+
+    #[test]
+    fn every_key_of_a_line_is_masked() {
+        let cases = [
+            ("nothing here", "nothing here", 0),
+            ("bpos_cable", "bpos_cable", 0),
+            ("bpos_123456789012345", "bpos_123456789012345", 0),
+            ("bpos_1234567890123456", "bpos_1234************", 1),
+            ("a=bpos_1234567890123456&b=bpos_abcdefghijklmnop.", "a=bpos_1234************&b=bpos_abcd************.", 2),
+            ("bpos%5F1234567890123456", "bpos%5F1234************", 1),
+            ("%62pos_%31234567890123456%", "%62pos_%31234************%", 1),
+            ("bpos_abcbpos_1234567890123456", "bpos_abcbpos_1234************", 1),
+            ("bbpos_1234567890123456", "bbpos_1234************", 1),
+            ("é bpos_1234567890123456é", "é bpos_1234************é", 1),
+        ];
+        for (text, expected, keys) in cases {
+            assert_eq!(redact(text), (expected.to_string(), keys), "{text}");
+        }
+    }
+}

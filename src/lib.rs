@@ -1,0 +1,48 @@
+//! `bpos` is an embedded authority for API keys: everything that happens between "a request arrives with an
+//! `X-API-Key` header" and "200, 401, 403 or 429", inside the process that serves the request. No server, no network,
+//! no background thread.
+//!
+//! ```no_run
+//! use bpos::{Registry, Request};
+//!
+//! let registry = Registry::open("keys.json")?;
+//! let request = Request::new("GET", "/api/v1/products").api_key("bpos_…").store("yourstore");
+//! match registry.authorize(&request) {
+//!     Ok(grant) => println!("serve {} to {}", grant.store(), grant.key_id()),
+//!     Err(denial) => println!("{}\n{}", denial.status(), denial.body()),
+//! }
+//! # Ok::<(), bpos::Error>(())
+//! ```
+//!
+//! The decision, check by check, is the table in the README and the one function of `authorize.rs`.
+
+mod authorize;
+mod clock;
+mod decision;
+mod document;
+mod error;
+#[cfg(feature = "ffi")]
+pub mod ffi;
+mod ids;
+mod key;
+mod policy;
+mod record;
+mod registry;
+mod request;
+mod scope;
+mod store;
+mod sync;
+mod table;
+mod tally;
+mod text;
+mod usage;
+mod window;
+
+pub use clock::Now;
+pub use decision::{Denial, DenyReason, Grant};
+pub use error::{Error, ErrorKind};
+pub use key::{redact, redact_in_place};
+pub use policy::Policy;
+pub use registry::{Options, Registry, Stats};
+pub use request::{Field, Request};
+pub use scope::Scope;

@@ -1,0 +1,420 @@
+//! The policy: which scopes there are, what they include, and which scope each route needs.
+
+use matchit::Router;
+use once_cell::sync::Lazy;
+
+use crate::error::{Error, ErrorKind};
+use crate::key::percent_byte;
+use crate::scope::{BUILT_IN, Scope, ScopeSet};
+use crate::text::ScopeName;
+
+/// The longest path that matches a route, in bytes.
+pub(crate) const MAX_PATH: usize = 8_192;
+/// How many routes a policy can have.
+pub(crate) const MAX_ROUTES: usize = 4_096;
+/// The longest template of a route, in bytes.
+pub(crate) const MAX_TEMPLATE: usize = 512;
+/// How many parameters a template can have: as many as are matched without an allocation.
+pub(crate) const MAX_PARAMETERS: usize = 3;
+/// The longest method of a route, in bytes.
+pub(crate) const MAX_METHOD: usize = 32;
+
+/// Scopes, what they include, and the routes that need them. Immutable once made, and shared by any thread.
+///
+/// [`Policy::default`] is the one of the user documentation. A host may bring its own:
+///
+/// ```
+/// let policy = bpos::Policy::from_json(br#"{
+///   "scopes": [
+///     {"name": "orders:read"},
+///     {"name": "orders:write", "includes": ["orders:read"]}
+///   ],
+///   "routes": [
+///     {"method": "GET", "path": "/orders/{id}", "scope": "orders:read"},
+///     {"method": "POST", "path": "/orders", "scope": "orders:write"},
+///     {"method": "POST", "path": "/orders/search", "scope": "orders:read", "writes": false}
+///   ]
+/// }"#)?;
+/// assert!(policy.scope("orders:write").is_some());
+/// assert!(policy.scope("orders").is_none(), "names match whole");
+/// # Ok::<(), bpos::Error>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct Policy {
+    scopes: Vec<PolicyScope>,
+    /// The place in `scopes` of each scope, by its number; the documentation's keep theirs in every policy.
+    places: Vec<Option<u8>>,
+    routes: Router<Vec<Route>>,
+}
+
+#[derive(Debug, Clone)]
+struct PolicyScope {
+    name: ScopeName,
+    scope: Scope,
+    writes: bool,
+    /// Itself and all that it includes, however indirectly.
+    closure: ScopeSet,
+}
+
+/// What a route needs of a key.
+#[derive(Debug, Clone)]
+struct Route {
+    method: Box<str>,
+    need: Need,
+}
+
+/// The scope that an operation needs, and whether it writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Need {
+    pub(crate) scope: Scope,
+    pub(crate) bit: ScopeSet,
+    pub(crate) writes: bool,
+}
+
+/// A policy as its document has it, before it is checked.
+#[derive(Debug, Default)]
+pub(crate) struct PolicySpec {
+    pub(crate) scopes: Vec<ScopeSpec>,
+    pub(crate) routes: Vec<RouteSpec>,
+}
+
+/// A scope of a policy's document.
+#[derive(Debug)]
+pub(crate) struct ScopeSpec {
+    pub(crate) name: String,
+    pub(crate) includes: Vec<String>,
+    pub(crate) writes: Option<bool>,
+}
+
+/// A route of a policy's document.
+#[derive(Debug)]
+pub(crate) struct RouteSpec {
+    pub(crate) method: String,
+    pub(crate) path: String,
+    pub(crate) scope: String,
+    pub(crate) writes: Option<bool>,
+}
+
+/// What is wrong with a policy, and where: `("routes", 3, "scope")` is the scope of the fourth route.
+pub(crate) struct Fault {
+    pub(crate) list: &'static str,
+    pub(crate) index: usize,
+    pub(crate) member: &'static str,
+    pub(crate) error: Error,
+}
+
+impl Policy {
+    /// Reads a policy from its document: `{"scopes": […], "routes": […]}`.
+    ///
+    /// A scope has a `name` (1 to 63 bytes), `includes` (names of scopes, none by default) and `writes` (by default
+    /// true unless the name ends in `:read`); there may be 64. A route has a `method`, a `path` (segments that are
+    /// text or one `{parameter}`, of which there may be 3), the `scope` it needs, and `writes` (by default true
+    /// unless the method is GET or HEAD). A GET route serves HEAD too. Scopes that the documentation names keep
+    /// their numbers; the others are numbered from 12 in their order.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Format`] for a malformed document, an unknown or duplicate scope, or a duplicate route;
+    /// [`ErrorKind::Limit`] for too many or too long ones. The text names the line and column.
+    pub fn from_json(json: &[u8]) -> Result<Self, Error> {
+        crate::document::parse_policy(json)
+    }
+
+    /// The scope with this whole name.
+    #[must_use]
+    pub fn scope(&self, name: &str) -> Option<Scope> {
+        self.place(name).and_then(|place| Some(self.scopes.get(place)?.scope))
+    }
+
+    /// A scope's name; `None` if this policy has no such scope.
+    #[must_use]
+    pub fn name(&self, scope: Scope) -> Option<&str> {
+        Some(self.entry(scope)?.name.as_str())
+    }
+
+    /// The names of all its scopes, in the order of the policy.
+    pub fn scopes(&self) -> impl Iterator<Item = &str> {
+        self.scopes.iter().map(|scope| scope.name.as_str())
+    }
+
+    /// What a call that names its scope needs.
+    pub(crate) fn need(&self, scope: Scope) -> Option<Need> {
+        let place = usize::from((*self.places.get(scope.index())?)?);
+        let entry = self.scopes.get(place)?;
+        Some(Need { scope, bit: ScopeSet::only(place), writes: entry.writes })
+    }
+
+    /// What the route of this method and request target needs. Any doubt about the path is no match.
+    pub(crate) fn route(&self, method: &[u8], target: &[u8]) -> Option<Need> {
+        let path = unambiguous_path(target)?;
+        let routes = self.routes.at(path).ok()?.value;
+        let with = |method: &[u8]| routes.iter().find(|route| route.method.as_bytes() == method);
+        let found = with(method).or_else(|| if method == b"HEAD" { with(b"GET") } else { None })?;
+        Some(found.need)
+    }
+
+    /// The set of one scope by its name, as keys hold it: not closed.
+    pub(crate) fn bit(&self, name: &str) -> Option<ScopeSet> {
+        self.place(name).map(ScopeSet::only)
+    }
+
+    /// A set with all that its scopes include.
+    pub(crate) fn close(&self, set: ScopeSet) -> ScopeSet {
+        set.places().filter_map(|place| self.scopes.get(place)).fold(set, |closed, scope| closed.union(scope.closure))
+    }
+
+    /// The names of the scopes of a set.
+    pub(crate) fn names(&self, set: ScopeSet) -> impl Iterator<Item = &str> + Clone {
+        set.places().filter_map(|place| Some(self.scopes.get(place)?.name.as_str()))
+    }
+
+    pub(crate) fn scope_name(&self, scope: Scope) -> ScopeName {
+        self.entry(scope).map_or(ScopeName::EMPTY, |entry| entry.name)
+    }
+
+    fn entry(&self, scope: Scope) -> Option<&PolicyScope> {
+        self.scopes.get(usize::from((*self.places.get(scope.index())?)?))
+    }
+
+    fn place(&self, name: &str) -> Option<usize> {
+        self.scopes.iter().position(|scope| scope.name.as_str() == name)
+    }
+
+    /// Checks a policy and makes it ready for use.
+    pub(crate) fn new(spec: &PolicySpec) -> Result<Self, Fault> {
+        let mut policy = Self { scopes: Vec::new(), places: Vec::new(), routes: Router::new() };
+        for (index, scope) in spec.scopes.iter().enumerate() {
+            let fault = |error| Fault { list: "scopes", index, member: "name", error };
+            policy.add_scope(scope).map_err(fault)?;
+        }
+        policy.include(&spec.scopes)?;
+        policy.add_routes(&spec.routes)?;
+        Ok(policy)
+    }
+
+    fn add_scope(&mut self, spec: &ScopeSpec) -> Result<(), Error> {
+        let place = self.scopes.len();
+        if place == ScopeSet::CAPACITY {
+            return Err(Error::new(ErrorKind::Limit, "a policy has at most 64 scopes"));
+        }
+        let printable = !spec.name.is_empty() && spec.name.bytes().all(|byte| byte.is_ascii_graphic());
+        let name = ScopeName::new(&spec.name).filter(|_| printable).ok_or_else(|| {
+            format_error(format!("a scope's name has 1 to 63 visible ASCII characters; found {:?}", spec.name))
+        })?;
+        if self.place(&spec.name).is_some() {
+            return Err(format_error(format!("the scope {:?} is there twice", spec.name)));
+        }
+        let known = BUILT_IN.iter().position(|built_in| *built_in == spec.name);
+        let number = known.unwrap_or_else(|| self.places.len().max(BUILT_IN.len()));
+        if self.places.len() <= number {
+            self.places.resize(number + 1, None);
+        }
+        if let Some(entry) = self.places.get_mut(number) {
+            *entry = u8::try_from(place).ok();
+        }
+        let scope = Scope::at(u32::try_from(number).unwrap_or(u32::MAX));
+        let writes = spec.writes.unwrap_or(!spec.name.ends_with(":read"));
+        self.scopes.push(PolicyScope { name, scope, writes, closure: ScopeSet::only(place) });
+        Ok(())
+    }
+
+    /// Closes every scope over what it includes.
+    fn include(&mut self, specs: &[ScopeSpec]) -> Result<(), Fault> {
+        let mut direct = Vec::with_capacity(specs.len());
+        for (index, spec) in specs.iter().enumerate() {
+            let mut set = ScopeSet::only(index);
+            for name in &spec.includes {
+                let bit = self.bit(name).ok_or_else(|| Fault {
+                    list: "scopes",
+                    index,
+                    member: "includes",
+                    error: self.unknown_scope(name),
+                })?;
+                set = set.union(bit);
+            }
+            direct.push(set);
+        }
+        // Each round follows one more inclusion, and no chain is longer than the list.
+        for _ in 0..specs.len() {
+            for (scope, start) in self.scopes.iter_mut().zip(&direct) {
+                let reached = scope.closure.union(*start);
+                scope.closure =
+                    reached.places().filter_map(|place| direct.get(place)).fold(reached, |set, more| set.union(*more));
+            }
+        }
+        Ok(())
+    }
+
+    fn add_routes(&mut self, specs: &[RouteSpec]) -> Result<(), Fault> {
+        // By template, with its parameters' names taken away: these decide whether two are the same.
+        let mut templates: Vec<(usize, String, Vec<Route>)> = Vec::new();
+        for (index, spec) in specs.iter().enumerate() {
+            let fault = |member, error| Fault { list: "routes", index, member, error };
+            if index == MAX_ROUTES {
+                let error = Error::new(ErrorKind::Limit, format!("a policy has at most {MAX_ROUTES} routes"));
+                return Err(fault("path", error));
+            }
+            let route = self.route_of(spec).map_err(|(member, error)| fault(member, error))?;
+            let template = template(&spec.path).map_err(|error| fault("path", error))?;
+            match templates.iter_mut().find(|(_, known, _)| *known == template) {
+                Some((_, _, routes)) if routes.iter().any(|known| known.method == route.method) => {
+                    let twice = format!("there are two routes for {} {}", spec.method, spec.path);
+                    return Err(fault("path", format_error(twice)));
+                }
+                Some((_, _, routes)) => routes.push(route),
+                None => templates.push((index, template, vec![route])),
+            }
+        }
+        for (index, template, routes) in templates {
+            self.routes.insert(template, routes).map_err(|conflict| Fault {
+                list: "routes",
+                index,
+                member: "path",
+                error: format_error(conflict.to_string()),
+            })?;
+        }
+        Ok(())
+    }
+
+    fn route_of(&self, spec: &RouteSpec) -> Result<Route, (&'static str, Error)> {
+        let token = |byte: u8| byte.is_ascii_uppercase() || byte == b'-' || byte == b'_';
+        if spec.method.is_empty() || spec.method.len() > MAX_METHOD || !spec.method.bytes().all(token) {
+            let error = format_error(format!("a method is 1 to 32 capital letters; found {:?}", spec.method));
+            return Err(("method", error));
+        }
+        let mut need = self
+            .scope(&spec.scope)
+            .and_then(|scope| self.need(scope))
+            .ok_or_else(|| ("scope", self.unknown_scope(&spec.scope)))?;
+        need.writes = spec.writes.unwrap_or(!matches!(spec.method.as_str(), "GET" | "HEAD"));
+        Ok(Route { method: spec.method.as_str().into(), need })
+    }
+
+    pub(crate) fn unknown_scope(&self, name: &str) -> Error {
+        let known: Vec<&str> = self.scopes().collect();
+        format_error(format!("there is no scope {name:?}; expected one of {}", known.join(", ")))
+    }
+}
+
+/// The policy of the user documentation.
+impl Default for Policy {
+    fn default() -> Self {
+        static DOCUMENTED: Lazy<Policy> = Lazy::new(documented);
+        DOCUMENTED.clone()
+    }
+}
+
+fn documented() -> Policy {
+    const ROUTES: &[(&str, &[&str], &[&str])] = &[
+        (
+            "products:read",
+            &["GET"],
+            &["products", "products/{id}", "categories", "categories/{id}", "brands", "brands/{id}", "settings"],
+        ),
+        ("customers:read", &["GET"], &["customers", "customers/{id}", "customers/{id}/loyalty"]),
+        ("sales:read", &["GET"], &["sales", "sales/{id}", "sales/{id}/items", "receipts", "receipts/{id}"]),
+        (
+            "inventory:read",
+            &["GET"],
+            &["inventory", "inventory/{id}", "inventory/adjustments", "inventory/adjustments/{id}"],
+        ),
+        ("loyalty:read", &["GET"], &["loyalty/tiers", "loyalty/rewards", "loyalty/transactions"]),
+        ("gift_cards:read", &["GET"], &["gift-cards", "gift-cards/{id}"]),
+        ("store_credits:read", &["GET"], &["store-credits", "store-credits/{id}"]),
+        ("products:write", &["PATCH"], &["products/bulk"]),
+        ("customers:write", &["POST"], &["customers"]),
+        ("customers:write", &["PUT", "PATCH"], &["customers/{id}"]),
+        ("inventory:write", &["POST"], &["inventory/adjustments"]),
+        ("webhooks:manage", &["GET", "POST"], &["webhooks"]),
+        ("webhooks:manage", &["GET", "PUT", "PATCH", "DELETE"], &["webhooks/{id}"]),
+    ];
+    let scope = |name: &&str| {
+        let includes = match name.strip_suffix(":write") {
+            Some(subject) => vec![format!("{subject}:read")],
+            None => Vec::new(),
+        };
+        ScopeSpec { name: (*name).to_string(), includes, writes: None }
+    };
+    let routes = ROUTES.iter().flat_map(|(scope, methods, paths)| {
+        methods.iter().flat_map(move |method| {
+            paths.iter().map(move |path| RouteSpec {
+                method: (*method).to_string(),
+                path: format!("/api/v1/{path}"),
+                scope: (*scope).to_string(),
+                writes: None,
+            })
+        })
+    });
+    let spec = PolicySpec { scopes: BUILT_IN.iter().map(scope).collect(), routes: routes.collect() };
+    // A policy that grants nothing stands in for one that cannot be built, and a test sees that this one can.
+    Policy::new(&spec).unwrap_or_else(|_| Policy { scopes: Vec::new(), places: Vec::new(), routes: Router::new() })
+}
+
+/// A template as the router takes it, its parameters named by their place, so that templates which differ only in
+/// those names are the same.
+fn template(path: &str) -> Result<String, Error> {
+    let wrong = |why: &str| Err(format_error(format!("{why}; found {path:?}")));
+    if path.len() > MAX_TEMPLATE {
+        return wrong("a path has at most 512 bytes");
+    }
+    if unambiguous_path(path.as_bytes()) != Some(path) {
+        return wrong("a path begins with '/', does not end with one, and has nothing that routers read differently");
+    }
+    let mut parameters = 0;
+    let mut segments = Vec::new();
+    for segment in path.split('/') {
+        match segment.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')) {
+            Some(name) if !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') => {
+                segments.push(format!("{{p{parameters}}}"));
+                parameters += 1;
+            }
+            _ if segment.contains(['{', '}']) => {
+                return wrong("a parameter is a whole segment, '{' and '}' around letters, digits or '_'");
+            }
+            _ => segments.push(segment.to_string()),
+        }
+    }
+    if parameters > MAX_PARAMETERS {
+        return wrong("a path has at most 3 parameters");
+    }
+    Ok(segments.join("/"))
+}
+
+/// The path of a request target without one trailing slash; `None` if a router might read it in another way than this
+/// one does: an empty or a dot segment, a backslash, `;` or `#`, a byte that is not visible ASCII, a percent-encoding
+/// that is malformed or stands for a character that needs none, a slash, a backslash, a percent sign or a control.
+fn unambiguous_path(target: &[u8]) -> Option<&str> {
+    let path = target.split(|byte| *byte == b'?').next()?;
+    if path.len() > MAX_PATH || path.first() != Some(&b'/') {
+        return None;
+    }
+    let mut rest = path;
+    while let Some((byte, after)) = rest.split_first() {
+        match byte {
+            b'/' => match after {
+                [b'/', ..] | [b'.'] | [b'.', b'/', ..] | [b'.', b'.'] | [b'.', b'.', b'/', ..] => return None,
+                _ => {}
+            },
+            b'%' => match after {
+                [high, low, ..] if percent_byte(*high, *low).is_some_and(is_plainly_encoded) => {}
+                _ => return None,
+            },
+            b'\\' | b';' | b'#' => return None,
+            b'!'..=b'~' => {}
+            _ => return None,
+        }
+        rest = after;
+    }
+    let path = std::str::from_utf8(path).ok()?;
+    Some(path.strip_suffix('/').filter(|path| !path.is_empty()).unwrap_or(path))
+}
+
+/// Whether every router reads this byte, percent-encoded, as part of a segment.
+fn is_plainly_encoded(byte: u8) -> bool {
+    let unreserved = byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~');
+    !(unreserved || byte.is_ascii_control() || matches!(byte, b'/' | b'\\' | b'%'))
+}
+
+fn format_error(message: String) -> Error {
+    Error::new(ErrorKind::Format, message)
+}

@@ -1,0 +1,147 @@
+//! The live set of keys: digest in, credential out, without a lock.
+//!
+//! A [`Table`] is filled by one writer at a time while any number of threads read it. Credentials are never changed and
+//! never moved: a change appends a new one and then points the digest's slot at it, in one store. A reader therefore
+//! sees the old credential or the new one, whole, and a process that forks at any moment leaves a sound table to its
+//! child. When the room for appending is used up, the writer makes a new table and drops the old one, which readers
+//! that still use it keep alive.
+
+use std::sync::Arc;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::key::Digest;
+use crate::record::KeyRecord;
+use crate::scope::ScopeSet;
+use crate::usage::Usage;
+
+/// A secret's digest and what it grants, ready for the decision.
+#[derive(Debug, Clone)]
+pub(crate) struct Credential {
+    pub(crate) digest: Digest,
+    /// Closed over what they include.
+    pub(crate) scopes: ScopeSet,
+    /// Denied from this time on; `i64::MAX` if never. For a retiring secret, its end of grace or the key's expiry.
+    pub(crate) ends_at: i64,
+    pub(crate) rate_limit: u32,
+    pub(crate) revoked: bool,
+    pub(crate) enabled: bool,
+    pub(crate) test_mode: bool,
+    /// A secret that a rotation replaced.
+    pub(crate) retiring: bool,
+    pub(crate) record: Arc<KeyRecord>,
+    pub(crate) usage: Arc<Usage>,
+}
+
+/// An open-addressed hash table of [`Credential`]s.
+pub(crate) struct Table {
+    /// 0, or the upper half of a digest's prefix and, in the lower half, the number of its credential; number 0 where
+    /// a digest was removed. A power of two of them, a quarter or more of them 0.
+    slots: Box<[AtomicU64]>,
+    credentials: Box<[OnceLock<Credential>]>,
+}
+
+/// The number of a credential in its table, from 1.
+pub(crate) type Number = u32;
+
+const NUMBER_BITS: u32 = 32;
+
+impl Table {
+    /// A table with room for so many credentials to be appended.
+    pub(crate) fn with_capacity(capacity: usize) -> Self {
+        let slots = (capacity + capacity / 3 + 1).next_power_of_two();
+        Self {
+            slots: std::iter::repeat_with(|| AtomicU64::new(0)).take(slots).collect(),
+            credentials: std::iter::repeat_with(OnceLock::new).take(capacity).collect(),
+        }
+    }
+
+    pub(crate) fn capacity(&self) -> usize {
+        self.credentials.len()
+    }
+
+    /// The credential with this digest.
+    #[inline]
+    pub(crate) fn find(&self, digest: &Digest) -> Option<&Credential> {
+        self.probe(digest).and_then(|(_, _, credential)| credential)
+    }
+
+    /// The credential with this number.
+    pub(crate) fn get(&self, number: Number) -> Option<&Credential> {
+        self.credentials.get((number as usize).checked_sub(1)?)?.get()
+    }
+
+    /// The credentials that can be found, in the order in which they were appended.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (Number, &Credential)> {
+        let numbered = self.credentials.iter().zip(1..).filter_map(|(cell, number)| Some((number, cell.get()?)));
+        numbered.filter(|(number, credential)| self.number(&credential.digest) == Some(*number))
+    }
+
+    /// Appends a credential and makes it the one of its digest. `number` is one more than the last; the writer counts,
+    /// and makes a larger table when there is no room.
+    pub(crate) fn insert(&self, number: Number, credential: Credential) {
+        let digest = credential.digest;
+        let appended = (number as usize)
+            .checked_sub(1)
+            .and_then(|index| self.credentials.get(index))
+            .is_some_and(|cell| cell.set(credential).is_ok());
+        debug_assert!(appended, "the writer counts");
+        if appended {
+            self.point(&digest, number);
+        }
+    }
+
+    /// Forgets a digest: it is unknown from now on.
+    pub(crate) fn remove(&self, digest: &Digest) {
+        if self.find(digest).is_some() {
+            self.point(digest, 0);
+        }
+    }
+
+    /// The number of the credential with this digest.
+    pub(crate) fn number(&self, digest: &Digest) -> Option<Number> {
+        let (_, word, credential) = self.probe(digest)?;
+        credential.map(|_| number_of(word))
+    }
+
+    fn point(&self, digest: &Digest, number: Number) {
+        if let Some((slot, _, _)) = self.probe(digest) {
+            slot.store(tag(digest) | u64::from(number), Ordering::Release);
+        }
+    }
+
+    /// The slot of a digest, with what it held and the credential found there, or the slot where it would go.
+    #[inline]
+    fn probe(&self, digest: &Digest) -> Option<(&AtomicU64, u64, Option<&Credential>)> {
+        let mask = self.slots.len() - 1;
+        #[expect(clippy::cast_possible_truncation, reason = "the mask keeps the lower bits")]
+        let start = digest.prefix() as usize;
+        for step in 0..self.slots.len() {
+            let slot = self.slots.get(start.wrapping_add(step) & mask)?;
+            let word = slot.load(Ordering::Acquire);
+            if word == 0 {
+                return Some((slot, word, None));
+            }
+            if word & TAG == tag(digest)
+                && let Some(credential) = self.get(number_of(word))
+                && credential.digest.equals(digest)
+            {
+                return Some((slot, word, Some(credential)));
+            }
+        }
+        None
+    }
+}
+
+const TAG: u64 = u64::MAX << NUMBER_BITS;
+
+fn tag(digest: &Digest) -> u64 {
+    // Never 0: a removed digest's slot must not look empty, or others behind it would not be found.
+    (digest.prefix() | 1 << NUMBER_BITS) & TAG
+}
+
+fn number_of(word: u64) -> Number {
+    #[expect(clippy::cast_possible_truncation, reason = "the lower half is meant")]
+    let number = word as Number;
+    number
+}
