@@ -8,6 +8,8 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
+use jiff::SignedDuration;
+use jiff::civil::DateTime;
 use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
 
@@ -116,13 +118,33 @@ fn read<'de, S: DeserializeSeed<'de>>(json: &'de [u8], what: &str, seed: S) -> R
     let mut reader = serde_json::Deserializer::from_slice(json);
     seed.deserialize(&mut reader).and_then(|value| reader.end().map(|()| value)).map_err(|error| {
         let message = error.to_string();
-        // A bound that was passed is told apart by its words: serde's errors carry nothing else.
-        let kind = if message.contains(OVER_BOUND) { ErrorKind::Limit } else { ErrorKind::Format };
-        Error::new(kind, format!("{what}: {message}"))
+        // A bound that was passed is told apart by its words: serde's errors carry nothing else. Only the first ones
+        // count, since others can be the document's own.
+        let kind = if message.starts_with(OVER_BOUND) { ErrorKind::Limit } else { ErrorKind::Format };
+        let place = format!(" at line {} column {}", error.line(), error.column());
+        match message.strip_suffix(&place) {
+            Some(message) => Error::new(kind, format!("{what}: {}{place}", presentable(message))),
+            None => Error::new(kind, format!("{what}: {}", presentable(&message))),
+        }
     })
 }
 
 const OVER_BOUND: &str = "expected at most";
+
+/// A message that may quote the text it is about: keys in it masked, and its middle left out if it is long.
+fn presentable(message: &str) -> String {
+    const HALF: usize = 180;
+    let (masked, _) = crate::key::redact(message);
+    if masked.len() <= 2 * HALF + "…".len() {
+        return masked;
+    }
+    let start = masked.floor_char_boundary(HALF);
+    let end = masked.ceil_char_boundary(masked.len() - HALF);
+    match (masked.get(..start), masked.get(end..)) {
+        (Some(start), Some(end)) => format!("{start}…{end}"),
+        _ => masked,
+    }
+}
 
 // ---- The registry document ----
 
@@ -255,7 +277,7 @@ impl<'de> Visitor<'de> for RecordSeed<'_> {
     type Value = Keyed;
 
     fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        f.write_str("a key record, an object")
+        write!(f, "the record of key {}, an object", self.number)
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Keyed, A::Error> {
@@ -455,8 +477,8 @@ fn parse_date(text: &str) -> Result<i64, Error> {
     let seconds = text.get(17..19);
     shape(text)
         .filter(|()| seconds != Some("60"))
-        .and_then(|()| text.parse::<jiff::Timestamp>().ok())
-        .map(jiff::Timestamp::as_millisecond)
+        .and_then(|()| text.strip_suffix('Z')?.parse::<DateTime>().ok())
+        .and_then(|date| i64::try_from(date.duration_since(EPOCH).as_millis()).ok())
         .ok_or_else(|| {
             let (masked, _) = crate::key::redact(text);
             let shown: String = masked.chars().take(40).collect();
@@ -467,8 +489,12 @@ fn parse_date(text: &str) -> Result<i64, Error> {
 
 /// Writes what [`parse_date`] reads. Only dates that were read are written, so each has a text.
 fn date_text(unix_ms: i64) -> String {
-    jiff::Timestamp::from_millisecond(unix_ms).map(|date| date.to_string()).unwrap_or_default()
+    EPOCH.checked_add(SignedDuration::from_millis(unix_ms)).map(|date| format!("{date}Z")).unwrap_or_default()
 }
+
+/// Dates are reckoned without a time zone: the library's instants end a day before the year 9999 does, and
+/// `9999-12-31T23:59:59Z` is what many write for "never".
+const EPOCH: DateTime = DateTime::constant(1970, 1, 1, 0, 0, 0, 0);
 
 // ---- Policies and options ----
 
@@ -554,8 +580,8 @@ fn located(json: &[u8], root: &[Step], fault: &Fault) -> Error {
         None => String::new(),
     };
     let (list, number, member) = (fault.list, fault.index + 1, fault.member);
-    let error = &fault.error;
-    Error::new(error.kind(), format!("the policy: {list}, number {number}, member `{member}`: {error}{place}"))
+    let (kind, error) = (fault.error.kind(), presentable(&fault.error.to_string()));
+    Error::new(kind, format!("the policy: {list}, number {number}, member `{member}`: {error}{place}"))
 }
 
 // ---- Reading strictly ----

@@ -246,7 +246,7 @@ mod tests {
             let hex = digest.to_hex();
             prop_assert!(Digest::from_hex(&hex).is_some_and(|back| back.equals(&digest)));
             prop_assert!(Digest::from_hex(&hex[1..]).is_none());
-            prop_assert!(Digest::from_hex(&format!("{hex}0")).is_none());
+            prop_assert!(Digest::from_hex(&(hex + "0")).is_none());
         }
 
         /// Whatever surrounds a key, its secret does not survive.

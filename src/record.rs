@@ -61,7 +61,7 @@ pub(crate) fn parse_id(text: &str) -> Result<KeyId, Error> {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.' | b':');
     let sound = !text.is_empty() && text.bytes().all(plain) && !text.as_bytes().starts_with(PREFIX);
     KeyId::new(text)
-        .filter(|_| sound)
+        .filter(|_| sound && crate::key::redact(text).1 == 0)
         .ok_or_else(|| expected("1 to 31 letters, digits or any of \"_-.:\", not beginning with \"bpos_\"", text))
 }
 

@@ -188,3 +188,149 @@ fn collect<T, const N: usize>(values: impl Iterator<Item = T>) -> Result<Box<[T;
     memory.extend(values);
     memory.try_into().map_err(|_| OutOfMemory)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Now;
+    use crate::window::SPAN_US;
+    use proptest::prelude::*;
+
+    /// The contract, word for word: a list of the times of all admissions.
+    #[derive(Default)]
+    struct Oracle {
+        times: Vec<u64>,
+    }
+
+    impl Oracle {
+        fn admit(&mut self, limit: u32, now: u64) -> Verdict {
+            let now = now.max(self.times.last().copied().unwrap_or(0));
+            let counted: Vec<u64> = self.times.iter().copied().filter(|time| now - time <= SPAN_US).collect();
+            if counted.len() >= limit as usize {
+                let must_leave = counted[counted.len() - limit as usize];
+                return Verdict::Refused { wait_us: must_leave + SPAN_US + 1 - now };
+            }
+            self.times.push(now);
+            Verdict::Admitted {
+                remaining: limit - counted.len() as u32 - 1,
+                frees_in_us: counted.first().unwrap_or(&now) + SPAN_US + 1 - now,
+            }
+        }
+    }
+
+    fn at(monotonic_us: u64) -> Now {
+        Now { unix_ms: 0, monotonic_us }
+    }
+
+    #[derive(Debug, Clone)]
+    enum Step {
+        /// Requests without the clock moving.
+        Requests(u16),
+        /// Requests with so many microseconds between them.
+        Spread(u16, u32),
+        Forward(u64),
+        Back(u64),
+        Limit(u32),
+    }
+
+    fn limit() -> impl Strategy<Value = u32> {
+        prop_oneof![1..=3_u32, 55..=70_u32, 250..=260_u32, 1..=1_000_u32, Just(1_000)]
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        prop_oneof![
+            4 => (1..80_u16).prop_map(Step::Requests),
+            1 => (200..1_100_u16).prop_map(Step::Requests),
+            4 => (1..80_u16, 0..2_000_000_u32).prop_map(|(requests, apart)| Step::Spread(requests, apart)),
+            2 => (0..3 * SPAN_US).prop_map(Step::Forward),
+            1 => (SPAN_US - 2..=SPAN_US + 2).prop_map(Step::Forward),
+            1 => (0..SPAN_US).prop_map(Step::Back),
+            2 => limit().prop_map(Step::Limit),
+        ]
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+
+        /// 300 traces of 40 to 80 steps, most of many requests: some 600,000 decisions, each held against the oracle.
+        #[test]
+        fn every_decision_is_the_oracles(first in limit(), steps in proptest::collection::vec(step(), 40..80)) {
+            let (usage, mut oracle) = (Usage::new(first), Oracle::default());
+            let (mut limit, mut now) = (first, 1_u64);
+            for step in steps {
+                let (requests, apart) = match step {
+                    Step::Requests(requests) => (requests, 0),
+                    Step::Spread(requests, apart) => (requests, u64::from(apart)),
+                    Step::Forward(us) => { now += us; (1, 0) }
+                    Step::Back(us) => { now = now.saturating_sub(us); (1, 0) }
+                    Step::Limit(changed) => { limit = changed; (1, 0) }
+                };
+                for _ in 0..requests {
+                    now += apart;
+                    prop_assert_eq!(usage.admit(limit, &at(now)), Ok(oracle.admit(limit, now)));
+                }
+            }
+            prop_assert_eq!(usage.admitted(), oracle.times.len() as u64);
+            prop_assert_eq!(usage.last_us(), oracle.times.last().copied());
+        }
+    }
+
+    /// Runs `threads` threads, each with so many requests, and counts the admissions.
+    fn hammer(usage: &Usage, threads: usize, requests: usize, ask: impl Fn(&Usage) -> bool + Sync) -> usize {
+        std::thread::scope(|scope| {
+            let admitted = |_| scope.spawn(|| (0..requests).filter(|_| ask(usage)).count());
+            let running: Vec<_> = (0..threads).map(admitted).collect();
+            running.into_iter().map(|thread| thread.join().unwrap()).sum()
+        })
+    }
+
+    #[test]
+    fn threads_together_are_admitted_exactly_as_often_as_the_limit_says() {
+        for limit in [1, 2, 60, 63, 64, 255, 256, 1_000] {
+            for round in 0..20 {
+                let usage = Usage::new(limit);
+                let admitted = hammer(&usage, 8, 400, |usage| {
+                    matches!(usage.admit(limit, &at(round)), Ok(Verdict::Admitted { .. }))
+                });
+                assert_eq!(admitted, limit as usize);
+            }
+        }
+    }
+
+    /// While the limit is raised past the slots, some threads still see the old one and some meet the seal.
+    #[test]
+    fn a_limit_that_grows_under_load_neither_loses_nor_adds_an_admission() {
+        for round in 0..200 {
+            let usage = Usage::new(60);
+            let asked = std::sync::atomic::AtomicUsize::new(0);
+            let admitted = hammer(&usage, 8, 500, |usage| {
+                let limit = match asked.fetch_add(1, std::sync::atomic::Ordering::Relaxed) {
+                    0..40 => 60,
+                    40..200 => 200,
+                    _ => 1_000,
+                };
+                matches!(usage.admit(limit, &at(round)), Ok(Verdict::Admitted { .. }))
+            });
+            assert_eq!((admitted, usage.admitted()), (1_000, 1_000));
+        }
+    }
+
+    #[test]
+    fn a_time_that_no_slot_can_hold_admits_nothing() {
+        let usage = Usage::new(5);
+        let last = (1 << 48) - 2;
+        for (time, expected) in [(last + 1, false), (u64::MAX, false), (last, true), (last + 1, false), (last, true)] {
+            let verdict = usage.admit(5, &at(time)).unwrap();
+            assert_eq!(matches!(verdict, Verdict::Admitted { .. }), expected, "{time}: {verdict:?}");
+        }
+        assert_eq!(usage.admitted(), 2);
+    }
+
+    #[test]
+    fn an_idle_key_has_no_slots() {
+        let usage = Usage::new(1_000);
+        assert!(usage.log.allocated().is_none());
+        let _ = usage.admit(1_000, &at(1));
+        assert!(usage.log.allocated().is_some());
+    }
+}

@@ -1,1 +1,129 @@
+//! `src/window.rs`, the file itself, over loom's atomics: every interleaving of a bounded model is run.
+//!
+//! The bounds: two or three threads, at most three preemptions in a run, limits of 1 and 2, 1 to 4 slots, clocks that
+//! stand still, that move during the run and that reach past the window; and a log that is sealed while two threads use
+//! it.
 
+#![cfg(test)]
+
+mod sync {
+    pub(crate) use loom::sync::atomic::{AtomicU64, Ordering};
+}
+
+#[path = "../../../src/window.rs"]
+#[allow(dead_code, unreachable_pub, reason = "the models use a part of it")]
+mod window;
+
+use loom::sync::Arc;
+use loom::thread;
+use sync::AtomicU64;
+use window::{SPAN_US, Verdict, Window};
+
+const PREEMPTIONS: usize = 3;
+
+/// A log in memory, as `usage.rs` keeps one.
+struct Log {
+    head: AtomicU64,
+    tail: AtomicU64,
+    slots: Vec<AtomicU64>,
+}
+
+impl Log {
+    fn new(slots: usize) -> Self {
+        let slots = (0..slots).map(|_| AtomicU64::new(0)).collect();
+        Self { head: AtomicU64::new(0), tail: AtomicU64::new(0), slots }
+    }
+
+    fn window(&self) -> Window<'_> {
+        Window { head: &self.head, tail: &self.tail, slots: &self.slots }
+    }
+
+    /// The times of the newest admissions, oldest first, read from the slots.
+    fn times(&self) -> Vec<u64> {
+        let (end, slots) = (self.window().admitted(), self.slots.len() as u64);
+        let slot = |k: u64| &self.slots[(k % slots) as usize];
+        (end.saturating_sub(slots)..end).map(|k| slot(k).load(sync::Ordering::Acquire) & ((1 << 48) - 1)).collect()
+    }
+}
+
+fn model(run: impl Fn() + Sync + Send + 'static) {
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = Some(PREEMPTIONS);
+    builder.check(run);
+}
+
+fn admitted(verdict: Verdict) -> usize {
+    usize::from(matches!(verdict, Verdict::Admitted { .. }))
+}
+
+/// Each thread asks once at each of its times; gives how many were admitted.
+fn ask(log: &Arc<Log>, limit: u32, times: &'static [&'static [u64]]) -> usize {
+    let spawn = |times: &'static [u64]| {
+        let log = Arc::clone(log);
+        thread::spawn(move || times.iter().map(|time| admitted(log.window().admit(limit, || *time))).sum::<usize>())
+    };
+    let (here, others) = times.split_first().expect("there is a thread");
+    let threads: Vec<_> = others.iter().map(|times| spawn(times)).collect();
+    let own: usize = here.iter().map(|time| admitted(log.window().admit(limit, || *time))).sum();
+    own + threads.into_iter().map(|thread| thread.join().expect("no thread panics")).sum::<usize>()
+}
+
+#[test]
+fn three_threads_at_one_instant_share_the_limit_exactly() {
+    for (limit, slots) in [(1, 1), (1, 2), (2, 2), (2, 4)] {
+        model(move || {
+            let log = Arc::new(Log::new(slots));
+            assert_eq!(ask(&log, limit, &[&[5], &[5], &[5]]), limit as usize);
+        });
+    }
+}
+
+#[test]
+fn a_clock_that_moves_within_the_window_changes_nothing() {
+    for (limit, slots) in [(1, 1), (1, 2), (2, 2), (2, 4)] {
+        model(move || {
+            let log = Arc::new(Log::new(slots));
+            assert_eq!(ask(&log, limit, &[&[5, 9], &[6], &[7]]), limit as usize);
+        });
+    }
+}
+
+/// Whatever the order, no span holds more than the limit; and whoever comes last still finds what is left, exactly.
+#[test]
+fn a_clock_that_leaves_the_window_admits_no_more_than_the_limit_in_any_span() {
+    const LATER: u64 = 5 + SPAN_US + 1;
+    for (limit, slots) in [(1, 1), (1, 2), (2, 2), (2, 4)] {
+        model(move || {
+            let log = Arc::new(Log::new(slots));
+            ask(&log, limit, &[&[5, LATER], &[5, LATER]]);
+            while admitted(log.window().admit(limit, || LATER)) == 1 {}
+            let times = log.times();
+            assert_eq!(times.iter().filter(|time| **time == LATER).count(), limit as usize, "{times:?}");
+            for span in times.windows(limit as usize + 1) {
+                assert!(span[limit as usize] - span[0] > SPAN_US, "{times:?}");
+            }
+        });
+    }
+}
+
+/// A sealed log is final: what was admitted before is all there, and nothing is after.
+#[test]
+fn a_seal_loses_no_admission() {
+    model(|| {
+        let log = Arc::new(Log::new(4));
+        let other = Arc::clone(&log);
+        let thread = thread::spawn(move || {
+            let first = other.window().admit(2, || 5);
+            (admitted(first), first == Verdict::Sealed)
+        });
+        let sealer = Arc::clone(&log);
+        let sealing = thread::spawn(move || sealer.window().seal());
+        let own = admitted(log.window().admit(2, || 5));
+        let (others, sealed) = thread.join().expect("no thread panics");
+        sealing.join().expect("no thread panics");
+        assert_eq!(log.window().last().filter(|time| *time == 5).count(), own + others);
+        assert_eq!(log.window().admitted(), (own + others) as u64);
+        assert!(sealed || others == 1, "two fit, so only a seal refuses");
+        assert_eq!(log.window().admit(2, || 5), Verdict::Sealed);
+    });
+}

@@ -1,0 +1,440 @@
+//! The hot path: decide on a request, and tell the client.
+
+use std::ffi::c_char;
+
+use super::guard::{guard, guard_or};
+use super::pointers::{Misuse, Out, Sizable, borrowed, bytes, room, sized};
+use super::registry::bpos_registry;
+use super::text::print;
+use crate::clock::Now;
+use crate::decision::{ALLOWED, DENY_REASONS, Decision, Denial, DenyReason, Grant};
+use crate::request::Request;
+use crate::scope::Scope;
+use crate::text::ScopeName;
+
+/// The answer to one request: what to do, why, and what to tell the client.
+///
+/// The caller owns it, sets `size` to sizeof(bpos_decision) and passes it to one call, which fills it in; it holds no
+/// pointer, needs no freeing, and stays valid without its registry. One thread may use it at a time. Everything that
+/// the decision did not come to is zero or empty; all zero is a denial (status 0 is not 200).
+///
+/// Methods:
+///   bpos_authorize(), bpos_authorize_at()               fill one in, routing by method and target
+///   bpos_authorize_scope(), bpos_authorize_scope_at()   fill one in, for a scope that the host names
+///   bpos_decision_headers(), bpos_decision_body()       the answer to give to the client
+///   bpos_reason_name()                                  its reason, for logs
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub struct bpos_decision {
+    /// sizeof(bpos_decision), set by the caller. Not changed.
+    pub size: u32,
+    /// The HTTP status: 200 if the request is allowed; 401, 403 or 429 if not; 500 if bpos could not decide.
+    pub status: i32,
+    /// Exactly why, one of bpos_reason. For the host: a client is told what bpos_decision_body() says.
+    pub reason: u32,
+    /// The scope that the operation needs; 0 if the decision did not come so far.
+    pub required_scope: u32,
+    /// The key's limit, requests in any 60 seconds, on 200 and 429; otherwise 0.
+    pub limit: u32,
+    /// How many more requests would be admitted now, after this one.
+    pub remaining: u32,
+    /// On 429: whole seconds, rounded up and at least 1, until a request will be admitted again. Otherwise 0.
+    pub retry_after_s: u32,
+    /// On 200 and 429: whole seconds, rounded up, until the oldest counted request leaves the window and one more is
+    /// free. Otherwise 0.
+    pub reset_s: u32,
+    /// 1 if the key is in test mode, otherwise 0. Known once the secret is proved.
+    pub test_mode: u8,
+    /// Zero.
+    pub reserved: [u8; 7],
+    /// The id of the key, for logs, NUL-terminated. Empty unless the client proved that it holds the secret.
+    pub key_id: [c_char; 32],
+    /// The store that the key belongs to, NUL-terminated. Empty unless the client proved that it holds the secret. Not
+    /// for the client on a denial.
+    pub store: [c_char; 64],
+    /// The name of the required scope on a 403 that tells the client of one, NUL-terminated. Otherwise empty.
+    pub scope: [c_char; 64],
+}
+
+// SAFETY: it is so: see above.
+unsafe impl Sizable for bpos_decision {}
+
+const _: () = {
+    use std::mem::offset_of;
+    assert!(size_of::<bpos_decision>() == 200 && align_of::<bpos_decision>() == 4);
+    assert!(offset_of!(bpos_decision, size) == 0);
+    assert!(offset_of!(bpos_decision, status) == 4);
+    assert!(offset_of!(bpos_decision, reason) == 8);
+    assert!(offset_of!(bpos_decision, required_scope) == 12);
+    assert!(offset_of!(bpos_decision, limit) == 16);
+    assert!(offset_of!(bpos_decision, remaining) == 20);
+    assert!(offset_of!(bpos_decision, retry_after_s) == 24);
+    assert!(offset_of!(bpos_decision, reset_s) == 28);
+    assert!(offset_of!(bpos_decision, test_mode) == 32);
+    assert!(offset_of!(bpos_decision, reserved) == 33);
+    assert!(offset_of!(bpos_decision, key_id) == 40);
+    assert!(offset_of!(bpos_decision, store) == 72);
+    assert!(offset_of!(bpos_decision, scope) == 136);
+};
+
+/// Decides on a request by its method and target, now. Takes no lock, and allocates only at a key's first use.
+///
+/// registry: decides. NULL is misuse.
+/// api_key, api_key_len: the value of the X-API-Key header as it was received. NULL and 0 if there is none.
+/// store, store_len: the store that the request is for, such as the host name's first label. NULL and 0 leave that check
+///   out; a store that is there but empty matches no key.
+/// method, method_len: such as "GET". NULL and 0 match no route.
+/// target, target_len: the request target as it was received, path and query, not decoded. NULL and 0 match no route.
+/// out: filled in, whatever the outcome, if it is neither NULL nor misaligned and its `size` is right; otherwise that is
+///   misuse and nothing is written.
+///
+/// A text is (pointer, length) and need not end with a NUL. NULL with a length that is not 0 is misuse. All arguments
+/// stay the caller's and are not used after the call.
+///
+/// Returns the HTTP status, the same as out->status: 200 if the request is allowed, and only then; 401, 403 or 429 if it
+/// is not; 500 after misuse, or if bpos could not decide.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn bpos_authorize(
+    registry: *const bpos_registry,
+    api_key: *const c_char,
+    api_key_len: usize,
+    store: *const c_char,
+    store_len: usize,
+    method: *const c_char,
+    method_len: usize,
+    target: *const c_char,
+    target_len: usize,
+    out: *mut bpos_decision,
+) -> i32 {
+    // SAFETY: as the caller of every export promises.
+    unsafe {
+        answer(out, || {
+            let request = Request::new(bytes(method, method_len, "method")?, bytes(target, target_len, "target")?)
+                .api_key(bytes(api_key, api_key_len, "api_key")?)
+                .store(bytes(store, store_len, "store")?);
+            Ok(borrowed(registry, "registry")?.core().authorize(&request))
+        })
+    }
+}
+
+/// Decides on a request whose scope the host names, now: for hosts that route by themselves. The operation counts as
+/// writing if the scope does. Everything else is as with bpos_authorize(), but the request target is not known, so a key
+/// in a URL is the host's to refuse.
+///
+/// scope: one of bpos_scope, or from bpos_scope_id(). A number that the registry's policy does not have is 500.
+///
+/// Returns the HTTP status, as bpos_authorize().
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn bpos_authorize_scope(
+    registry: *const bpos_registry,
+    api_key: *const c_char,
+    api_key_len: usize,
+    store: *const c_char,
+    store_len: usize,
+    scope: u32,
+    out: *mut bpos_decision,
+) -> i32 {
+    // SAFETY: as the caller of every export promises.
+    unsafe {
+        answer(out, || {
+            let request = Request::default()
+                .api_key(bytes(api_key, api_key_len, "api_key")?)
+                .store(bytes(store, store_len, "store")?);
+            Ok(borrowed(registry, "registry")?.core().authorize_scope(&request, scope_of(scope)?))
+        })
+    }
+}
+
+/// Like bpos_authorize(), at a given time: for tests and replays. Times of all functions must come from the same clocks: a
+/// monotonic time before the key's last admission counts as that one.
+///
+/// unix_ms: milliseconds since 1970-01-01T00:00:00Z. Decides whether a key has expired, and nothing else.
+/// monotonic_us: microseconds on a clock that never goes back and counts suspended time. Decides the rate limit, and
+///   nothing else. More than 2^48 - 2 is 500.
+///
+/// Returns the HTTP status, as bpos_authorize().
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn bpos_authorize_at(
+    registry: *const bpos_registry,
+    api_key: *const c_char,
+    api_key_len: usize,
+    store: *const c_char,
+    store_len: usize,
+    method: *const c_char,
+    method_len: usize,
+    target: *const c_char,
+    target_len: usize,
+    unix_ms: i64,
+    monotonic_us: u64,
+    out: *mut bpos_decision,
+) -> i32 {
+    // SAFETY: as the caller of every export promises.
+    unsafe {
+        answer(out, || {
+            let request = Request::new(bytes(method, method_len, "method")?, bytes(target, target_len, "target")?)
+                .api_key(bytes(api_key, api_key_len, "api_key")?)
+                .store(bytes(store, store_len, "store")?);
+            Ok(borrowed(registry, "registry")?.core().authorize_at(&request, Now { unix_ms, monotonic_us }))
+        })
+    }
+}
+
+/// Like bpos_authorize_scope(), at a given time: for tests and replays. The times are as with bpos_authorize_at().
+///
+/// Returns the HTTP status, as bpos_authorize().
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn bpos_authorize_scope_at(
+    registry: *const bpos_registry,
+    api_key: *const c_char,
+    api_key_len: usize,
+    store: *const c_char,
+    store_len: usize,
+    scope: u32,
+    unix_ms: i64,
+    monotonic_us: u64,
+    out: *mut bpos_decision,
+) -> i32 {
+    // SAFETY: as the caller of every export promises.
+    unsafe {
+        answer(out, || {
+            let request = Request::default()
+                .api_key(bytes(api_key, api_key_len, "api_key")?)
+                .store(bytes(store, store_len, "store")?);
+            let now = Now { unix_ms, monotonic_us };
+            Ok(borrowed(registry, "registry")?.core().authorize_scope_at(&request, scope_of(scope)?, now))
+        })
+    }
+}
+
+/// Writes the headers for the answer, each as "Name: value" and CR LF: WWW-Authenticate on 401, Retry-After on 429,
+/// RateLimit-Policy and RateLimit on 200 and 429, and on a denial the Content-Type of the body.
+///
+/// decision: one that was filled in. One that no decision can be, NULL and one with a wrong `size` are answered as 500.
+/// buf, cap: where to write, and how many bytes fit. If cap is not 0, a NUL ends what is written, and what does not fit
+///   before it is left out. NULL and 0 only ask for the length; NULL with another cap writes nothing.
+///
+/// Returns the length of the whole, without the NUL: if it is not less than cap, something was left out. 0 after misuse.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn bpos_decision_headers(decision: *const bpos_decision, buf: *mut c_char, cap: usize) -> usize {
+    // SAFETY: as the caller of every export promises.
+    unsafe {
+        render(decision, buf, cap, |decided| {
+            let headers = match decided {
+                Ok(grant) => grant.headers(),
+                Err(denial) => denial.headers(),
+            };
+            headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect()
+        })
+    }
+}
+
+/// Writes the body for the answer: on a denial an RFC 9457 problem in JSON, UTF-8; when the request is allowed, nothing.
+/// It tells the client no more than it may know.
+///
+/// decision, buf, cap: as with bpos_decision_headers().
+///
+/// Returns the length of the whole, without the NUL, as bpos_decision_headers().
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn bpos_decision_body(decision: *const bpos_decision, buf: *mut c_char, cap: usize) -> usize {
+    // SAFETY: as the caller of every export promises.
+    unsafe {
+        render(decision, buf, cap, |decided| match decided {
+            Ok(_) => String::new(),
+            Err(denial) => denial.body(),
+        })
+    }
+}
+
+type Decided = Result<Grant, Denial>;
+
+/// Decides, fills in the caller's struct, and gives its status. Whatever goes wrong is 500.
+///
+/// # Safety
+///
+/// As for every use of a pointer from C (see `pointers.rs`).
+#[inline]
+unsafe fn answer(out: *mut bpos_decision, decide: impl FnOnce() -> Result<Decided, Misuse>) -> i32 {
+    // SAFETY: as asked of our caller.
+    let Ok(mut out) = (unsafe { Out::new(out, "out") }) else { return bpos_decision::UNDECIDED.status };
+    let size = out.size;
+    let status = guard(|| {
+        let decided = decide()?;
+        Ok::<_, Misuse>(out.write(bpos_decision::of(size, &decided)).status)
+    });
+    match status {
+        Ok(Ok(status)) => status,
+        Ok(Err(_)) | Err(_) => out.write(bpos_decision { size, ..bpos_decision::UNDECIDED }).status,
+    }
+}
+
+/// Prints what a decision of C's has to tell the client.
+///
+/// # Safety
+///
+/// As for every use of a pointer from C (see `pointers.rs`).
+unsafe fn render(
+    decision: *const bpos_decision,
+    buf: *mut c_char,
+    cap: usize,
+    text: impl FnOnce(&Decided) -> String,
+) -> usize {
+    // SAFETY: as asked of our caller.
+    let Ok(room) = (unsafe { room(buf, cap, "buf") }) else { return 0 };
+    print("", room); // whatever happens next, a C text is there
+    guard_or(0, || {
+        // SAFETY: as asked of our caller.
+        let decided = unsafe { sized(decision, "decision") }.map_or(Err(Denial::INTERNAL), bpos_decision::decided);
+        print(&text(&decided), room)
+    })
+}
+
+fn scope_of(id: u32) -> Result<Scope, Misuse> {
+    Scope::from_id(id).ok_or(Misuse { argument: "scope", fault: "is 0, which is no scope" })
+}
+
+impl bpos_decision {
+    /// Zero, but for the status.
+    const UNDECIDED: Self = Self {
+        size: 0,
+        status: 500,
+        reason: DenyReason::Internal as u32,
+        required_scope: 0,
+        limit: 0,
+        remaining: 0,
+        retry_after_s: 0,
+        reset_s: 0,
+        test_mode: 0,
+        reserved: [0; 7],
+        key_id: [0; 32],
+        store: [0; 64],
+        scope: [0; 64],
+    };
+
+    #[inline]
+    fn of(size: u32, decided: &Decided) -> Self {
+        let (status, reason, retry_after_s, found) = match decided {
+            Ok(grant) => (200, ALLOWED, 0, &grant.decision),
+            Err(denial) => {
+                let retry_after_s = denial.retry_after_s().unwrap_or(0);
+                (i32::from(denial.status()), denial.reason as u32, retry_after_s, &denial.decision)
+            }
+        };
+        Self {
+            size,
+            status,
+            reason,
+            required_scope: found.scope.map_or(0, Scope::id),
+            limit: found.limit,
+            remaining: found.remaining,
+            retry_after_s,
+            reset_s: found.reset_s,
+            test_mode: u8::from(found.test_mode),
+            reserved: [0; 7],
+            key_id: found.key_id.padded().map(|byte| byte as c_char),
+            store: found.store.padded().map(|byte| byte as c_char),
+            scope: found.scope_name.padded().map(|byte| byte as c_char),
+        }
+    }
+
+    /// The way back, as far as a client is told of it. C may have put anything into the struct: what no decision can be
+    /// is one that could not be made.
+    fn decided(&self) -> Decided {
+        let found = Decision { limit: self.limit, remaining: self.remaining, reset_s: self.reset_s, ..Decision::EMPTY };
+        if (self.status, self.reason) == (200, ALLOWED) {
+            return Ok(Grant { decision: found });
+        }
+        let reason = usize::try_from(self.reason).ok().and_then(|reason| DENIALS.get(reason));
+        match reason.filter(|reason| i32::from(reason.status()) == self.status) {
+            None => Err(Denial::INTERNAL),
+            Some(DenyReason::RateLimited) => {
+                let decision = Decision { reset_s: self.retry_after_s.max(1), ..found };
+                Err(Denial { reason: DenyReason::RateLimited, decision })
+            }
+            Some(reason) => {
+                let decision = Decision { scope_name: self.scope_name(), ..Decision::EMPTY };
+                Err(Denial { reason: *reason, decision })
+            }
+        }
+    }
+
+    /// The name of the scope that a client is told of; empty if it is none: a policy takes visible ASCII only.
+    fn scope_name(&self) -> ScopeName {
+        let bytes = self.scope.map(|byte| byte as u8);
+        bytes
+            .iter()
+            .position(|byte| *byte == 0)
+            .and_then(|end| std::str::from_utf8(bytes.get(..end)?).ok())
+            .filter(|name| name.bytes().all(|byte| byte.is_ascii_graphic()))
+            .and_then(ScopeName::new)
+            .unwrap_or(ScopeName::EMPTY)
+    }
+}
+
+/// The reasons of denials, by number.
+const DENIALS: [DenyReason; DENY_REASONS] = [
+    DenyReason::Internal,
+    DenyReason::KeyInUrl,
+    DenyReason::MissingKey,
+    DenyReason::MalformedKey,
+    DenyReason::UnknownKey,
+    DenyReason::RevokedKey,
+    DenyReason::DisabledKey,
+    DenyReason::ExpiredKey,
+    DenyReason::WrongStore,
+    DenyReason::UnmappedRoute,
+    DenyReason::InsufficientScope,
+    DenyReason::TestMode,
+    DenyReason::RateLimited,
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_reasons_stand_at_their_numbers() {
+        for (number, reason) in DENIALS.into_iter().enumerate() {
+            assert_eq!(reason as usize, number);
+        }
+    }
+
+    /// What a client is told survives the way through C, for every reason.
+    #[test]
+    fn a_decision_renders_without_its_registry() {
+        let scope_name = ScopeName::new("orders:\"\\").expect("it is short");
+        for reason in DENIALS {
+            let decision = Decision { limit: 7, remaining: 0, reset_s: 42, scope_name, ..Decision::EMPTY };
+            let denial = Denial { reason, decision };
+            let back = bpos_decision::of(200, &Err(denial)).decided().expect_err("a denial stays one");
+            assert_eq!((back.headers(), back.body()), (denial.headers(), denial.body()), "{reason}");
+        }
+        let grant = Grant { decision: Decision { limit: 7, remaining: 6, reset_s: 42, ..Decision::EMPTY } };
+        let back = bpos_decision::of(200, &Ok(grant)).decided().expect("a grant stays one");
+        assert_eq!(back.headers(), grant.headers());
+    }
+
+    #[test]
+    fn what_no_decision_can_be_is_internal() {
+        let sound = bpos_decision { size: 200, ..bpos_decision::UNDECIDED };
+        let odd = [
+            bpos_decision { status: 0, ..sound },
+            bpos_decision { status: 200, reason: 0, ..sound },
+            bpos_decision { status: 200, reason: 12, ..sound },
+            bpos_decision { status: 401, reason: ALLOWED, ..sound },
+            bpos_decision { status: 403, reason: 1, ..sound },
+            bpos_decision { status: -1, reason: 14, ..sound },
+            bpos_decision { status: 500, reason: u32::MAX, ..sound },
+        ];
+        for decision in odd {
+            let denial = decision.decided().expect_err("not allowed");
+            assert_eq!(denial.reason(), DenyReason::Internal, "{decision:?}");
+        }
+        let unterminated = bpos_decision { status: 403, reason: 10, scope: [b'a' as c_char; 64], ..sound };
+        let control = bpos_decision { scope: [b'\n' as c_char; 64].map(|byte| byte), ..unterminated };
+        for decision in [unterminated, control] {
+            let denial = decision.decided().expect_err("not allowed");
+            assert_eq!(denial.reason(), DenyReason::InsufficientScope);
+            assert!(!denial.body().contains("required_scope"), "{}", denial.body());
+        }
+    }
+}

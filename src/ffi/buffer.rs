@@ -1,0 +1,103 @@
+//! Answers of any length: memory that the library owns until the caller frees it.
+
+use std::ffi::c_char;
+use std::mem::MaybeUninit;
+use std::ptr;
+use std::sync::atomic::{Ordering, compiler_fence};
+
+use super::error::Failure;
+use super::guard::guard_or;
+use super::pointers;
+use crate::error::{Error, ErrorKind};
+
+/// A text that the library allocated.
+///
+/// The caller owns the struct, and the library the memory that it points to, until bpos_buffer_free(). One thread may
+/// use it at a time. A function that writes one overwrites whatever it held before without freeing it, and writes
+/// {NULL, 0} if it fails.
+///
+/// Methods:
+///   bpos_registry_export(), bpos_registry_stats()   fill one
+///   bpos_buffer_free()                              wipes and frees it
+#[repr(C)]
+pub struct bpos_buffer {
+    /// UTF-8, with a NUL behind it that `len` does not count. Not to be changed, and NULL once it is freed.
+    pub data: *mut c_char,
+    /// How many bytes it has. Not to be changed.
+    pub len: usize,
+}
+
+const _: () = {
+    assert!(size_of::<bpos_buffer>() == 2 * size_of::<usize>());
+    assert!(std::mem::offset_of!(bpos_buffer, data) == 0);
+    assert!(std::mem::offset_of!(bpos_buffer, len) == size_of::<usize>());
+};
+
+/// Wipes and frees what a buffer holds, and makes it {NULL, 0}. The struct itself is the caller's.
+///
+/// buffer: one that the library filled, or {NULL, 0}. NULL does nothing, and neither does a second call.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn bpos_buffer_free(buffer: *mut bpos_buffer) {
+    guard_or((), || {
+        // SAFETY: as the caller of every export promises.
+        if let Ok(buffer) = unsafe { pointers::place(buffer, "buffer") } {
+            // SAFETY: a buffer that is freed was filled, or is {NULL, 0}.
+            let filled = unsafe { buffer.assume_init_mut() };
+            let held = std::mem::replace(filled, bpos_buffer::EMPTY);
+            // SAFETY: it comes from `holding`, unchanged, and is replaced above, so it is freed once.
+            unsafe { held.free() };
+        }
+    });
+}
+
+impl bpos_buffer {
+    const EMPTY: Self = Self { data: ptr::null_mut(), len: 0 };
+
+    /// Fills a buffer of the caller's with what `answer` gives.
+    pub(super) fn fill(
+        out: &mut MaybeUninit<Self>,
+        answer: impl FnOnce() -> Result<Vec<u8>, Failure>,
+    ) -> Result<(), Failure> {
+        out.write(Self::EMPTY);
+        out.write(Self::holding(answer()?)?);
+        Ok(())
+    }
+
+    fn holding(mut text: Vec<u8>) -> Result<Self, Failure> {
+        let len = text.len();
+        let mut memory = Vec::new();
+        // Of the exact size, which `free` must be able to tell; and the text must not stay behind where it was.
+        if memory.try_reserve_exact(len + 1).is_ok() {
+            memory.extend_from_slice(&text);
+            memory.push(0);
+        }
+        wipe(&mut text);
+        if memory.is_empty() {
+            return Err(Error::new(ErrorKind::Limit, format!("no memory for an answer of {len} bytes")).into());
+        }
+        let data = Box::into_raw(memory.into_boxed_slice());
+        Ok(Self { data: data.cast(), len })
+    }
+
+    /// # Safety
+    ///
+    /// It comes from [`bpos_buffer::holding`], unchanged, or is empty; and it is not used after this.
+    unsafe fn free(self) {
+        if self.data.is_null() {
+            return;
+        }
+        let memory = ptr::slice_from_raw_parts_mut(self.data.cast::<u8>(), self.len + 1);
+        // SAFETY: this is what `holding` made of a box.
+        let mut memory = unsafe { Box::from_raw(memory) };
+        wipe(&mut memory);
+    }
+}
+
+/// Overwrites bytes that are about to be freed, in a way that the compiler does not leave out.
+fn wipe(bytes: &mut [u8]) {
+    for byte in bytes {
+        // SAFETY: a reference is valid for writing.
+        unsafe { ptr::write_volatile(byte, 0) };
+    }
+    compiler_fence(Ordering::SeqCst);
+}

@@ -1,0 +1,228 @@
+//! The registry behind its handle.
+
+use std::ffi::{OsStr, c_char};
+use std::mem::MaybeUninit;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::ptr;
+
+use super::buffer::bpos_buffer;
+use super::constants::bpos_status;
+use super::error::{Failure, bpos_error, report};
+use super::guard::guard_or;
+use super::pointers::{Misuse, borrowed, bytes, given, place, taken_back};
+use crate::registry::{Options, Registry};
+use crate::scope::Scope;
+
+/// The keys of a platform, ready to decide.
+///
+/// It lives from bpos_registry_open() or bpos_registry_from_json() until bpos_registry_close(). Any number of threads may
+/// use it at once, and any of them may change it meanwhile; only closing it must come after everybody's last use. After a
+/// change returns, every decision that starts later, on any thread, is made with it. A process may fork at any time: the
+/// child can authorize and reload.
+///
+/// Methods:
+///   bpos_registry_open(), bpos_registry_from_json()   make one, which bpos_registry_close() must free
+///   bpos_authorize(), bpos_authorize_scope()          decide on a request
+///   bpos_authorize_at(), bpos_authorize_scope_at()    the same at a given time
+///   bpos_scope_id()                                   the number of a scope
+///   bpos_registry_reload()                            reads the file of a file registry again
+///   bpos_registry_apply()                             feeds changes into a memory registry
+///   bpos_registry_export()                            the document in force
+///   bpos_registry_stats()                             what it has counted
+///   bpos_registry_close()                             frees it
+pub struct bpos_registry(Registry);
+
+impl bpos_registry {
+    #[inline]
+    pub(super) fn core(&self) -> &Registry {
+        &self.0
+    }
+}
+
+/// Opens a registry file.
+///
+/// path, path_len: of the registry document. NULL is misuse.
+/// options_json, options_json_len: a JSON object such as {"policy": {...}, "read_only": true}, both optional; NULL and 0
+///   for the defaults.
+/// out: set to the registry, which the caller owns and frees with bpos_registry_close(); to NULL on failure. NULL is misuse.
+/// error: may be NULL.
+///
+/// Returns BPOS_OK; BPOS_ERR_IO if the file cannot be read; BPOS_ERR_PERMISSION if others may write it; BPOS_ERR_FORMAT,
+/// BPOS_ERR_CONFLICT or BPOS_ERR_LIMIT if it is no sound registry document, or the options are not.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn bpos_registry_open(
+    path: *const c_char,
+    path_len: usize,
+    options_json: *const c_char,
+    options_json_len: usize,
+    out: *mut *mut bpos_registry,
+    error: *mut bpos_error,
+) -> bpos_status {
+    // SAFETY: as the caller of every export promises.
+    unsafe {
+        report(error, || {
+            let out = vacated(place(out, "out")?);
+            let path = required(bytes(path, path_len, "path")?, "path")?;
+            let options = options(bytes(options_json, options_json_len, "options_json")?)?;
+            *out = given(bpos_registry(Registry::open_with(Path::new(OsStr::from_bytes(path)), options)?));
+            Ok(())
+        })
+    }
+}
+
+/// Makes a memory registry from a document: the host's own database is the source of truth, and feeds changes in with
+/// bpos_registry_apply(). Nothing is ever written.
+///
+/// json, json_len: the registry document. NULL is misuse.
+/// options_json, options_json_len: as with bpos_registry_open().
+/// out: set to the registry, which the caller owns and frees with bpos_registry_close(); to NULL on failure. NULL is misuse.
+/// error: may be NULL.
+///
+/// Returns BPOS_OK; BPOS_ERR_FORMAT, BPOS_ERR_CONFLICT or BPOS_ERR_LIMIT if the document or the options are not sound.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn bpos_registry_from_json(
+    json: *const c_char,
+    json_len: usize,
+    options_json: *const c_char,
+    options_json_len: usize,
+    out: *mut *mut bpos_registry,
+    error: *mut bpos_error,
+) -> bpos_status {
+    // SAFETY: as the caller of every export promises.
+    unsafe {
+        report(error, || {
+            let out = vacated(place(out, "out")?);
+            let json = required(bytes(json, json_len, "json")?, "json")?;
+            let options = options(bytes(options_json, options_json_len, "options_json")?)?;
+            *out = given(bpos_registry(Registry::from_json_with(json, options)?));
+            Ok(())
+        })
+    }
+}
+
+/// Reads the registry file again and decides by it from now on. All or nothing: after a failure, what was in force stays.
+/// Keys whose id stays keep their window and their counts; a key that was revoked here stays revoked.
+///
+/// registry: a file registry. NULL is misuse.
+/// error: may be NULL.
+///
+/// Returns BPOS_OK; a status as from bpos_registry_open(); BPOS_ERR_STALE if the file's revision is lower than the one in
+/// force; BPOS_ERR_INVALID_ARGUMENT for a memory registry.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn bpos_registry_reload(registry: *mut bpos_registry, error: *mut bpos_error) -> bpos_status {
+    // SAFETY: as the caller of every export promises.
+    unsafe { report(error, || Ok(borrowed(registry, "registry")?.core().reload()?)) }
+}
+
+/// Feeds changes into a memory registry. All or nothing: if one record is refused, none is applied.
+///
+/// registry: a memory registry. NULL is misuse.
+/// records_json, records_json_len: a JSON array of records, each as in the registry document. A record with a known id
+///   replaces the one before, and keeps its window; others are added. NULL is misuse.
+/// error: may be NULL.
+///
+/// Returns BPOS_OK; BPOS_ERR_FORMAT or BPOS_ERR_LIMIT for a malformed record; BPOS_ERR_CONFLICT for a duplicate id or
+/// digest, or a revoked key brought back; BPOS_ERR_INVALID_ARGUMENT for a file registry; BPOS_ERR_READ_ONLY for a
+/// read-only one.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn bpos_registry_apply(
+    registry: *mut bpos_registry,
+    records_json: *const c_char,
+    records_json_len: usize,
+    error: *mut bpos_error,
+) -> bpos_status {
+    // SAFETY: as the caller of every export promises.
+    unsafe {
+        report(error, || {
+            let records = required(bytes(records_json, records_json_len, "records_json")?, "records_json")?;
+            Ok(borrowed(registry, "registry")?.core().apply(records)?)
+        })
+    }
+}
+
+/// Gives the registry document that is in force, as JSON. It holds digests, and no key.
+///
+/// registry: NULL is misuse.
+/// out: set to the document, which the caller frees with bpos_buffer_free(); to {NULL, 0} on failure. NULL is misuse.
+/// error: may be NULL.
+///
+/// Returns BPOS_OK; BPOS_ERR_LIMIT if there is no memory for it.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn bpos_registry_export(
+    registry: *const bpos_registry,
+    out: *mut bpos_buffer,
+    error: *mut bpos_error,
+) -> bpos_status {
+    // SAFETY: as the caller of every export promises.
+    unsafe {
+        report(error, || {
+            bpos_buffer::fill(place(out, "out")?, || Ok(borrowed(registry, "registry")?.core().export()?))
+        })
+    }
+}
+
+/// Gives what the registry has counted, as a JSON object: {"keys": 3, "revision": 12, "allowed": 70, "denied":
+/// {"internal": 0, "key_in_url": 2, ...}}. Reads the counters of every key, so its cost grows with them.
+///
+/// registry: NULL is misuse.
+/// out: set to the object, which the caller frees with bpos_buffer_free(); to {NULL, 0} on failure. NULL is misuse.
+/// error: may be NULL.
+///
+/// Returns BPOS_OK; BPOS_ERR_LIMIT if there is no memory for it.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn bpos_registry_stats(
+    registry: *const bpos_registry,
+    out: *mut bpos_buffer,
+    error: *mut bpos_error,
+) -> bpos_status {
+    // SAFETY: as the caller of every export promises.
+    unsafe {
+        report(error, || {
+            bpos_buffer::fill(place(out, "out")?, || Ok(borrowed(registry, "registry")?.core().stats_json()?))
+        })
+    }
+}
+
+/// Frees a registry. No thread may use it any more, nor after this.
+///
+/// registry: NULL does nothing.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn bpos_registry_close(registry: *mut bpos_registry) {
+    // SAFETY: as the caller of every export promises; and this is the last use of the registry.
+    guard_or((), || drop(unsafe { taken_back(registry) }));
+}
+
+/// The number of a scope of the registry's policy, for bpos_authorize_scope(). Ask once and keep it.
+///
+/// registry: NULL has no scopes.
+/// name, name_len: the whole name, such as "products:read". NULL is no scope's.
+///
+/// Returns the number, or 0 if there is no such scope.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn bpos_scope_id(registry: *const bpos_registry, name: *const c_char, name_len: usize) -> u32 {
+    guard_or(0, || {
+        // SAFETY: as the caller of every export promises.
+        let (registry, name) = unsafe { (borrowed(registry, "registry"), bytes(name, name_len, "name")) };
+        let scope = match (registry, name) {
+            (Ok(registry), Ok(Some(name))) => {
+                std::str::from_utf8(name).ok().and_then(|name| registry.core().scope(name))
+            }
+            _ => None,
+        };
+        scope.map_or(0, Scope::id)
+    })
+}
+
+/// NULL until there is something better: what a failure leaves behind.
+fn vacated(out: &mut MaybeUninit<*mut bpos_registry>) -> &mut *mut bpos_registry {
+    out.write(ptr::null_mut())
+}
+
+fn required<'a>(bytes: Option<&'a [u8]>, argument: &'static str) -> Result<&'a [u8], Misuse> {
+    bytes.ok_or(Misuse { argument, fault: "is NULL" })
+}
+
+fn options(json: Option<&[u8]>) -> Result<Options, Failure> {
+    Ok(json.map(Options::from_json).transpose()?.unwrap_or_default())
+}
