@@ -1,4 +1,9 @@
-#![allow(clippy::print_stdout, clippy::indexing_slicing, clippy::cast_possible_truncation, reason = "a program that prints a table")]
+#![allow(
+    clippy::print_stdout,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    reason = "a program that prints a table"
+)]
 //! What a decision costs, beside the hash of its key, in one process and one run: `make bench`.
 //!
 //! Each figure is the fastest of several rounds, in nanoseconds a call, with its ratio to U: `Sha256::digest` of the same
@@ -48,10 +53,8 @@ impl Table {
 
         let registry = registry(&keys, 1);
         let refused = |key: &String| {
-            let denial = registry.authorize_scope(
-                &Request::default().api_key(key).store("yourstore"),
-                Scope::PRODUCTS_READ,
-            );
+            let denial =
+                registry.authorize_scope(&Request::default().api_key(key).store("yourstore"), Scope::PRODUCTS_READ);
             denial.is_err_and(|denial| denial.reason() == DenyReason::RateLimited)
         };
         assert!(!keys.iter().any(&refused), "the first call of each key is admitted");
@@ -64,7 +67,9 @@ impl Table {
         let others: Vec<String> = (0..self.keys).map(|n| key((n + self.keys) as u64)).collect();
         let unknown = fastest(rounds, || {
             rate(&others, calls, |key| {
-                registry.authorize_scope(&Request::default().api_key(key).store("yourstore"), Scope::PRODUCTS_READ).is_err()
+                registry
+                    .authorize_scope(&Request::default().api_key(key).store("yourstore"), Scope::PRODUCTS_READ)
+                    .is_err()
             })
         });
         self.row("unknown key", unknown, unit, bars(1.5));

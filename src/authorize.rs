@@ -26,6 +26,7 @@ use crate::registry::Registry;
 use crate::request::Request;
 use crate::scope::Scope;
 use crate::table::Credential;
+use crate::text::ScopeName;
 use crate::window::Verdict;
 
 impl Registry {
@@ -107,7 +108,11 @@ fn decide(
     };
 
     // Who is it?
-    if key::in_query(request.target) {
+    let (path, query) = match memchr::memchr(b'?', request.target) {
+        Some(mark) => request.target.split_at(mark),
+        None => (request.target, &[][..]),
+    };
+    if key::in_query(query) {
         return Err(unproved(registry, DenyReason::KeyInUrl));
     }
     let Some(presented) = request.api_key.filter(|key| !key.is_empty()) else {
@@ -116,8 +121,10 @@ fn decide(
     let Some(api_key) = ApiKey::parse(presented) else {
         return Err(unproved(registry, DenyReason::MalformedKey));
     };
-    let table = registry.table.load();
-    let Some(credential) = table.find(&api_key.digest()) else {
+    let mut block = [0; 64];
+    let laid_out = api_key.lay_out(&mut block);
+    let table = registry.table.load(); // here, between the layout and the digest, for the sake of the digest's cost
+    let Some(credential) = table.find(&laid_out.digest()) else {
         return Err(unproved(registry, DenyReason::UnknownKey));
     };
     if credential.revoked {
@@ -129,12 +136,12 @@ fn decide(
     if credential.ends_at != i64::MAX && clock.unix_ms() >= credential.ends_at {
         return Err(proved(credential, DenyReason::ExpiredKey));
     }
-    if request.store.is_some_and(|store| store != credential.record.store.as_bytes()) {
+    if request.store.is_some_and(|store| !credential.record.store.is(store)) {
         return Err(proved(credential, DenyReason::WrongStore));
     }
 
     // May it?
-    let Some(need) = named.or_else(|| registry.policy.route(request.method, request.target)) else {
+    let Some(need) = named.or_else(|| registry.policy.route(request.method, path)) else {
         return Err(proved(credential, DenyReason::UnmappedRoute));
     };
     if !credential.scopes.intersects(need.bit) {
@@ -145,52 +152,67 @@ fn decide(
     }
 
     // Is there quota?
-    let decision = Decision { limit: credential.rate_limit, ..Decision::of(credential, Some(need.scope)) };
     match credential.usage.admit(credential.rate_limit, clock) {
         Ok(Verdict::Admitted { remaining, frees_in_us }) => {
-            Ok(Grant { decision: Decision { remaining, reset_s: whole_seconds(frees_in_us), ..decision } })
+            Ok(Grant { decision: Decision::counted(credential, need, remaining, frees_in_us) })
         }
         Ok(Verdict::Refused { wait_us }) => {
-            credential.usage.count_denial(DenyReason::RateLimited);
-            let decision = Decision { reset_s: whole_seconds(wait_us), ..decision };
-            Err(Denial { reason: DenyReason::RateLimited, decision })
+            let reason = DenyReason::RateLimited;
+            credential.usage.count_denial(reason);
+            let decision = Decision::counted(credential, need, 0, wait_us);
+            Err(Denial { reason, decision, scope_name: ScopeName::EMPTY })
         }
         Ok(Verdict::Sealed | Verdict::OutOfTime) | Err(_) => Err(unproved(registry, DenyReason::Internal)),
     }
 }
 
 /// A denial that discloses nothing of any key.
+#[inline]
 fn unproved(registry: &Registry, reason: DenyReason) -> Denial {
     registry.unproved.add(reason as usize);
-    Denial { reason, decision: Decision::EMPTY }
+    Denial::of(reason)
 }
 
 /// A denial of a key whose secret was proved.
+#[inline]
 fn proved(credential: &Credential, reason: DenyReason) -> Denial {
     credential.usage.count_denial(reason);
-    Denial { reason, decision: Decision::of(credential, None) }
+    Denial { decision: Decision::of(credential, None), ..Denial::of(reason) }
 }
 
 /// A denial of a key that may not do what the operation needs.
 fn needing(registry: &Registry, credential: &Credential, need: Need, reason: DenyReason) -> Denial {
     credential.usage.count_denial(reason);
     let scope_name = registry.policy.scope_name(need.scope);
-    Denial { reason, decision: Decision { scope_name, ..Decision::of(credential, Some(need.scope)) } }
+    Denial { reason, decision: Decision::of(credential, Some(need.scope)), scope_name }
 }
 
 impl Decision {
     /// What is known of a key whose secret was proved.
+    #[inline]
     fn of(credential: &Credential, scope: Option<Scope>) -> Self {
         Self {
             scope,
+            limit: 0,
+            remaining: 0,
+            reset_s: 0,
             test_mode: credential.test_mode,
             key_id: credential.record.id,
             store: *credential.record.store,
-            ..Self::EMPTY
         }
     }
-}
 
-fn whole_seconds(us: u64) -> u32 {
-    u32::try_from(us.div_ceil(1_000_000)).unwrap_or(u32::MAX)
+    /// The same, with what the window said.
+    #[inline]
+    fn counted(credential: &Credential, need: Need, remaining: u32, frees_in_us: u64) -> Self {
+        Self {
+            scope: Some(need.scope),
+            limit: credential.rate_limit,
+            remaining,
+            reset_s: u32::try_from(frees_in_us.div_ceil(1_000_000)).unwrap_or(u32::MAX),
+            test_mode: credential.test_mode,
+            key_id: credential.record.id,
+            store: *credential.record.store,
+        }
+    }
 }

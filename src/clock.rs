@@ -44,12 +44,8 @@ pub(crate) trait Clock {
     fn glance(&self) -> Option<Glance>;
 }
 
-/// The exact time lies between these two.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Glance {
-    pub(crate) earliest_us: u64,
-    pub(crate) latest_us: u64,
-}
+/// The earliest and the latest that the exact time can be.
+type Glance = (u64, u64);
 
 /// A moment that was handed in stands still.
 impl Clock for Now {
@@ -62,7 +58,7 @@ impl Clock for Now {
     }
 
     fn glance(&self) -> Option<Glance> {
-        Some(Glance { earliest_us: self.monotonic_us, latest_us: self.monotonic_us })
+        Some((self.monotonic_us, self.monotonic_us))
     }
 }
 
@@ -126,12 +122,12 @@ impl Calibration {
         // The offset first: whoever sees the new validity sees this offset or a later one.
         self.ahead_us.store(exact_us.saturating_sub(coarse_us), Ordering::Relaxed);
         self.valid_until_us.store(coarse_us.saturating_add(CALIBRATION_VALID_US), Ordering::Release);
-        Some(Glance { earliest_us: exact_us, latest_us: exact_us })
+        Some((exact_us, exact_us))
     }
 }
 
 fn around(us: u64) -> Glance {
-    Glance { earliest_us: us.saturating_sub(TICK_US), latest_us: us.saturating_add(LAG_US) }
+    (us.saturating_sub(TICK_US), us.saturating_add(LAG_US))
 }
 
 fn wall_ms() -> i64 {
@@ -170,8 +166,7 @@ mod tests {
 
         // The exact clock is 5 s ahead: the machine was suspended for so long before.
         let at = 7_000_000;
-        let exact = Glance { earliest_us: 12_000_000, latest_us: 12_000_000 };
-        assert_eq!(calibration.renew(at, 12_000_000), Some(exact));
+        assert_eq!(calibration.renew(at, 12_000_000), Some((12_000_000, 12_000_000)));
         for (coarse, expected) in
             [(at, Some(12_000_000)), (at + 999_999, Some(12_999_999)), (at + 1_000_000, None), (u64::MAX, None)]
         {
@@ -186,9 +181,10 @@ mod tests {
             let before = clock.monotonic_us();
             let glance = clock.glance();
             let after = clock.monotonic_us();
-            if let Some(glance) = glance {
-                assert!(glance.earliest_us <= after && before <= glance.latest_us, "{before} {glance:?} {after}");
-            }
+            assert!(
+                glance.is_none_or(|(earliest, latest)| earliest <= after && before <= latest),
+                "{before} {glance:?} {after}"
+            );
         }
     }
 }

@@ -140,6 +140,8 @@ pub struct Grant {
 pub struct Denial {
     pub(crate) reason: DenyReason,
     pub(crate) decision: Decision,
+    /// What it names to the client on a 403.
+    pub(crate) scope_name: ScopeName,
 }
 
 /// What a decision found out on its way. Empty where it did not come so far.
@@ -152,8 +154,6 @@ pub(crate) struct Decision {
     pub(crate) test_mode: bool,
     pub(crate) key_id: KeyId,
     pub(crate) store: Store,
-    /// Only on a denial: what it names to the client.
-    pub(crate) scope_name: ScopeName,
 }
 
 impl Decision {
@@ -165,7 +165,6 @@ impl Decision {
         test_mode: false,
         key_id: KeyId::EMPTY,
         store: Store::EMPTY,
-        scope_name: ScopeName::EMPTY,
     };
 
     /// The `RateLimit` fields of draft-ietf-httpapi-ratelimit-headers-11: RFC 9651 lists of one quoted string.
@@ -228,7 +227,10 @@ impl Grant {
 }
 
 impl Denial {
-    pub(crate) const INTERNAL: Self = Self { reason: DenyReason::Internal, decision: Decision::EMPTY };
+    /// A denial that knows nothing of a key.
+    pub(crate) const fn of(reason: DenyReason) -> Self {
+        Self { reason, decision: Decision::EMPTY, scope_name: ScopeName::EMPTY }
+    }
 
     /// The HTTP status: 401, 403, 429 or 500.
     #[must_use]
@@ -307,7 +309,7 @@ impl Denial {
         let mut body = format!(
             r#"{{"type":"about:blank","title":"{title}","status":{status},"detail":"{detail}","code":"{code}""#
         );
-        let scope = self.decision.scope_name.as_str();
+        let scope = self.scope_name.as_str();
         if status == 403 && !scope.is_empty() {
             body.push_str(&format!(r#","required_scope":{}"#, crate::document::quoted(scope)));
         }

@@ -172,10 +172,7 @@ impl<'de> Visitor<'de> for DocumentSeed<'_> {
         let (mut version, mut revision, mut keys) = (None, None, None);
         while let Some(member) = map.next_key_seed(MemberName(MEMBERS))? {
             match member {
-                "version" => once(&mut version, member, || {
-                    let found: u64 = map.next_value()?;
-                    if found == VERSION { Ok(()) } else { Err(unexpected(format_args!("version {VERSION}"), found)) }
-                }),
+                "version" => once(&mut version, member, || map.next_value_seed(VersionSeed)),
                 "revision" => once(&mut revision, member, || map.next_value::<u64>()),
                 _ => once(&mut keys, member, || {
                     map.next_value_seed(KeysSeed { policy: self.policy, stores: &mut HashSet::new() })
@@ -184,6 +181,32 @@ impl<'de> Visitor<'de> for DocumentSeed<'_> {
         }
         required(version, "version")?;
         Ok(Document { revision: revision.unwrap_or(0), keys: required(keys, "keys")? })
+    }
+}
+
+struct VersionSeed;
+
+impl<'de> DeserializeSeed<'de> for VersionSeed {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_u64(self)
+    }
+}
+
+impl Visitor<'_> for VersionSeed {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        write!(f, "version {VERSION}")
+    }
+
+    fn visit_u64<E: de::Error>(self, found: u64) -> Result<(), E> {
+        if found == VERSION {
+            Ok(())
+        } else {
+            Err(E::custom(format_args!("expected version {VERSION}; found {found}")))
+        }
     }
 }
 
@@ -214,9 +237,6 @@ impl<'de> Visitor<'de> for KeysSeed<'_> {
             let number = read.len() + 1;
             let seed = RecordSeed { policy: self.policy, stores: &mut *self.stores, number };
             match keys.next_element_seed(seed)? {
-                Some(_) if read.len() == MAX_KEYS => {
-                    return Err(de::Error::custom(format_args!("{OVER_BOUND} {MAX_KEYS} keys; found one more")));
-                }
                 Some(key) => read.push(key),
                 None => return Ok(read),
             }
@@ -235,6 +255,9 @@ impl<'de> DeserializeSeed<'de> for RecordSeed<'_> {
     type Value = Keyed;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Keyed, D::Error> {
+        if self.number > MAX_KEYS {
+            return Err(de::Error::custom(format_args!("{OVER_BOUND} {MAX_KEYS} keys; found one more")));
+        }
         deserializer.deserialize_map(self)
     }
 }
@@ -411,14 +434,18 @@ impl<'de> Visitor<'de> for ScopesSeed<'_> {
     fn visit_seq<A: SeqAccess<'de>>(self, mut names: A) -> Result<ScopeSet, A::Error> {
         let policy = self.0;
         let mut set = ScopeSet::EMPTY;
-        let scope = |name: &str| Ok((policy.bit(name).ok_or_else(|| policy.unknown_scope(name))?, name.to_owned()));
-        while let Some((bit, name)) = names.next_element_seed(parsed("a scope", scope))? {
-            if set.intersects(bit) {
-                return Err(de::Error::custom(format_args!("the scope {name:?} is there twice")));
+        loop {
+            // Both faults are found where the name stands, so that is the place that the error has.
+            let scope = |name: &str| {
+                let bit = policy.bit(name).ok_or_else(|| policy.unknown_scope(name))?;
+                let twice = || Error::new(ErrorKind::Format, format!("the scope {name:?} is there twice"));
+                if set.intersects(bit) { Err(twice()) } else { Ok(bit) }
+            };
+            match names.next_element_seed(parsed("a scope", scope))? {
+                Some(bit) => set = set.union(bit),
+                None => return Ok(set),
             }
-            set = set.union(bit);
         }
-        Ok(set)
     }
 }
 
@@ -747,10 +774,6 @@ fn once<T, E: de::Error>(
     Ok(())
 }
 
-fn unexpected<E: de::Error>(expected: impl fmt::Display, found: impl fmt::Display) -> E {
-    E::custom(format_args!("expected {expected}; found {found}"))
-}
-
 fn required<T, E: de::Error>(member: Option<T>, name: &'static str) -> Result<T, E> {
     member.ok_or_else(|| E::custom(format_args!("the member `{name}` is missing")))
 }
@@ -781,11 +804,10 @@ impl<'de> DeserializeSeed<'de> for Walk<'_> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        if self.0.is_empty() {
-            deserializer.deserialize_ignored_any(de::IgnoredAny)?;
-            return Err(de::Error::custom(FOUND));
+        match self.0 {
+            [] => deserializer.deserialize_any(Found),
+            _ => deserializer.deserialize_any(self),
         }
-        deserializer.deserialize_any(self)
     }
 }
 
@@ -818,6 +840,52 @@ impl<'de> Visitor<'de> for Walk<'_> {
             items.next_element::<de::IgnoredAny>()?;
         }
         items.next_element_seed(Walk(rest)).map(drop)
+    }
+}
+
+/// Fails with [`FOUND`] at the end of any value: where a reader is, when it fails on a value, is known exactly there and
+/// nowhere behind it.
+struct Found;
+
+impl<'de> Visitor<'de> for Found {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str("a value")
+    }
+
+    fn visit_unit<E: de::Error>(self) -> Result<(), E> {
+        Err(E::custom(FOUND))
+    }
+
+    fn visit_bool<E: de::Error>(self, _: bool) -> Result<(), E> {
+        self.visit_unit()
+    }
+
+    fn visit_u64<E: de::Error>(self, _: u64) -> Result<(), E> {
+        self.visit_unit()
+    }
+
+    fn visit_i64<E: de::Error>(self, _: i64) -> Result<(), E> {
+        self.visit_unit()
+    }
+
+    fn visit_f64<E: de::Error>(self, _: f64) -> Result<(), E> {
+        self.visit_unit()
+    }
+
+    fn visit_str<E: de::Error>(self, _: &str) -> Result<(), E> {
+        self.visit_unit()
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
+        while items.next_element::<de::IgnoredAny>()?.is_some() {}
+        self.visit_unit()
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        while map.next_entry::<de::IgnoredAny, de::IgnoredAny>()?.is_some() {}
+        self.visit_unit()
     }
 }
 

@@ -144,9 +144,9 @@ impl Policy {
         Some(Need { scope, bit: ScopeSet::only(place), writes: entry.writes })
     }
 
-    /// What the route of this method and request target needs. Any doubt about the path is no match.
-    pub(crate) fn route(&self, method: &[u8], target: &[u8]) -> Option<Need> {
-        let path = unambiguous_path(target)?;
+    /// What the route of this method and path needs. Any doubt about the path is no match.
+    pub(crate) fn route(&self, method: &[u8], path: &[u8]) -> Option<Need> {
+        let path = unambiguous(path)?;
         let routes = self.routes.at(path).ok()?.value;
         let with = |method: &[u8]| routes.iter().find(|route| route.method.as_bytes() == method);
         let found = with(method).or_else(|| if method == b"HEAD" { with(b"GET") } else { None })?;
@@ -357,7 +357,7 @@ fn template(path: &str) -> Result<String, Error> {
     if path.len() > MAX_TEMPLATE {
         return wrong("a path has at most 512 bytes");
     }
-    if unambiguous_path(path.as_bytes()) != Some(path) {
+    if unambiguous(path.as_bytes()) != Some(path) {
         return wrong("a path begins with '/', does not end with one, and has nothing that routers read differently");
     }
     let mut parameters = 0;
@@ -380,33 +380,58 @@ fn template(path: &str) -> Result<String, Error> {
     Ok(segments.join("/"))
 }
 
-/// The path of a request target without one trailing slash; `None` if a router might read it in another way than this
-/// one does: an empty or a dot segment, a backslash, `;` or `#`, a byte that is not visible ASCII, a percent-encoding
-/// that is malformed or stands for a character that needs none, a slash, a backslash, a percent sign or a control.
-fn unambiguous_path(target: &[u8]) -> Option<&str> {
-    let path = target.split(|byte| *byte == b'?').next()?;
+/// A path without one trailing slash; `None` if a router might read it in another way than this one does: an empty or a
+/// dot segment, a backslash, `;` or `#`, a byte that is not visible ASCII, a percent-encoding that is malformed or
+/// stands for a character that needs none, a slash, a backslash, a percent sign or a control.
+#[inline]
+fn unambiguous(path: &[u8]) -> Option<&str> {
     if path.len() > MAX_PATH || path.first() != Some(&b'/') {
         return None;
     }
-    let mut rest = path;
-    while let Some((byte, after)) = rest.split_first() {
-        match byte {
-            b'/' => match after {
-                [b'/', ..] | [b'.'] | [b'.', b'/', ..] | [b'.', b'.'] | [b'.', b'.', b'/', ..] => return None,
-                _ => {}
-            },
-            b'%' => match after {
-                [high, low, ..] if percent_byte(*high, *low).is_some_and(is_plainly_encoded) => {}
-                _ => return None,
-            },
-            b'\\' | b';' | b'#' => return None,
-            b'!'..=b'~' => {}
-            _ => return None,
-        }
-        rest = after;
+    // Most paths have nothing that needs a second look, and that is found out without a branch for each byte.
+    let bytes = path.iter().fold(0, |found, byte| found | CLASSES[usize::from(*byte)]);
+    if bytes & REFUSED != 0 || (bytes & SUSPECT != 0 && !(sound_dots(path) && sound_percents(path))) {
+        return None;
+    }
+    let pairs = path.iter().zip(path.iter().skip(1));
+    if pairs.fold(false, |found, (byte, next)| found | ((*byte == b'/') & (*next == b'/'))) {
+        return None;
     }
     let path = std::str::from_utf8(path).ok()?;
     Some(path.strip_suffix('/').filter(|path| !path.is_empty()).unwrap_or(path))
+}
+
+/// What a path's bytes are: no bit for those that are always fine.
+static CLASSES: [u8; 256] = {
+    let mut classes = [0; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        #[expect(clippy::cast_possible_truncation, reason = "256 bytes are counted")]
+        let class = match byte as u8 {
+            b'\\' | b';' | b'#' => REFUSED,
+            b'.' | b'%' => SUSPECT,
+            b'!'..=b'~' => 0,
+            _ => REFUSED,
+        };
+        classes[byte] = class;
+        byte += 1;
+    }
+    classes
+};
+const REFUSED: u8 = 1;
+const SUSPECT: u8 = 2;
+
+/// Whether no segment is `.` or `..`.
+fn sound_dots(path: &[u8]) -> bool {
+    path.split(|byte| *byte == b'/').all(|segment| !matches!(segment, b"." | b".."))
+}
+
+/// Whether every `%` begins an encoding of a byte that all routers take for part of a segment.
+fn sound_percents(path: &[u8]) -> bool {
+    path.split(|byte| *byte == b'%').skip(1).all(|rest| match rest {
+        [high, low, ..] => percent_byte(*high, *low).is_some_and(is_plainly_encoded),
+        _ => false,
+    })
 }
 
 /// Whether every router reads this byte, percent-encoded, as part of a segment.

@@ -315,7 +315,7 @@ impl Registry {
             }
             for digest in key.digests() {
                 let taken = table.find(digest).is_some_and(|other| other.record.id != key.record.id);
-                if taken || !digests.insert(digest.as_bytes()) {
+                if taken || !digests.insert(digest) {
                     return refuse("another secret has the same sha256");
                 }
             }
@@ -335,7 +335,7 @@ impl Registry {
             let before: Vec<Digest> = known.into_iter().flat_map(digests_of).copied().collect();
             let after: Vec<Digest> = key.digests().copied().collect();
             state.append(&table, key, &self.policy, usage);
-            for digest in before.iter().filter(|digest| !after.iter().any(|kept| kept.equals(digest))) {
+            for digest in before.iter().filter(|digest| !after.contains(digest)) {
                 table.remove(digest);
             }
         }
@@ -519,7 +519,7 @@ fn build(
         if state.ids.get(&table, &key.record.id).is_some() {
             return Err(conflict(json, index, &key.record, "another key has the same id"));
         }
-        let own = key.record.retiring.as_deref().is_some_and(|retiring| retiring.digest.equals(&key.digest));
+        let own = key.record.retiring.as_deref().is_some_and(|retiring| retiring.digest == key.digest);
         if own || key.digests().any(|digest| table.find(digest).is_some()) {
             return Err(conflict(json, index, &key.record, "another secret has the same sha256"));
         }

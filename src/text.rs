@@ -1,40 +1,43 @@
-//! Short text that is copied as a block of fixed size, with the length checked once, when it is made.
+//! Short text that is copied as one block of fixed size.
 
 use std::fmt;
 
-/// At most `N` bytes of UTF-8, followed by zeros.
+/// Text without a NUL, shorter than `N` bytes and followed by zeros: what C reads as a string.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Text<const N: usize> {
-    bytes: [u8; N],
-    length: u8,
-}
+pub(crate) struct Text<const N: usize>([u8; N]);
 
-/// `key_` and 20 characters, or whatever a host calls its keys; 31 bytes, and a NUL behind them for C.
+/// `key_` and 20 characters, or whatever a host calls its keys: at most 31 bytes.
 pub(crate) type KeyId = Text<32>;
-/// A store's name; 63 bytes, and a NUL behind them for C.
+/// A store's name: at most 63 bytes.
 pub(crate) type Store = Text<64>;
-/// A scope's name; 63 bytes, and a NUL behind them for C.
+/// A scope's name: at most 63 bytes.
 pub(crate) type ScopeName = Text<64>;
 
 impl<const N: usize> Text<N> {
-    /// The longest text that fits.
-    pub(crate) const MAX: usize = N - 1;
+    pub(crate) const EMPTY: Self = Self([0; N]);
 
-    pub(crate) const EMPTY: Self = Self { bytes: [0; N], length: 0 };
-
-    /// `None` if the text is longer than [`Text::MAX`].
+    /// `None` if the text is too long, or has a NUL.
     pub(crate) fn new(text: &str) -> Option<Self> {
         let mut bytes = [0; N];
-        if text.len() > Self::MAX {
+        if text.len() >= N || text.contains('\0') {
             return None;
         }
         bytes.get_mut(..text.len())?.copy_from_slice(text.as_bytes());
-        Some(Self { bytes, length: u8::try_from(text.len()).ok()? })
+        Some(Self(bytes))
     }
 
+    /// Whether it is these bytes, no more and no less.
     #[inline]
+    pub(crate) fn is(&self, bytes: &[u8]) -> bool {
+        match self.0.split_at_checked(bytes.len()) {
+            // The zeros behind the text are no part of it.
+            Some((text, [0, ..])) => text == bytes && bytes.last() != Some(&0),
+            _ => false,
+        }
+    }
+
     pub(crate) fn as_bytes(&self) -> &[u8] {
-        self.bytes.get(..usize::from(self.length)).unwrap_or_default()
+        self.0.split(|byte| *byte == 0).next().unwrap_or_default()
     }
 
     pub(crate) fn as_str(&self) -> &str {
@@ -45,12 +48,42 @@ impl<const N: usize> Text<N> {
     /// The text and the zeros behind it.
     #[cfg(feature = "ffi")]
     pub(crate) fn padded(&self) -> &[u8; N] {
-        &self.bytes
+        &self.0
     }
 }
 
 impl<const N: usize> fmt::Debug for Text<N> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.as_str().fmt(f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_very_bytes_are_the_text() {
+        let text = Text::<8>::new("store").unwrap();
+        assert_eq!(text.as_str(), "store");
+        for (bytes, same) in [
+            (&b"store"[..], true),
+            (b"", false),
+            (b"stor", false),
+            (b"store\0", false),
+            (b"store\0\0\0", false),
+            (b"store\0\0\0\0", false),
+            (b"storf", false),
+            (b"Store", false),
+        ] {
+            assert_eq!(text.is(bytes), same, "{bytes:?}");
+        }
+    }
+
+    #[test]
+    fn a_text_has_a_longest_length_and_no_nul() {
+        assert!(Text::<8>::new("1234567").is_some_and(|text| text.is(b"1234567") && text.as_str() == "1234567"));
+        assert!(Text::<8>::new("12345678").is_none());
+        assert!(Text::<8>::new("a\0b").is_none());
     }
 }

@@ -46,13 +46,7 @@ impl Usage {
                 log = log.grow(limit)?;
                 continue;
             }
-            let window = log.window()?;
-            if let Some(glance) = clock.glance()
-                && let Some(wait_us) = window.refuse(limit, glance.earliest_us, glance.latest_us)
-            {
-                return Ok(Verdict::Refused { wait_us });
-            }
-            match window.admit(limit, || clock.monotonic_us()) {
+            match log.window()?.admit(limit, || clock.monotonic_us(), || clock.glance()) {
                 Verdict::Sealed => log = log.grow(limit)?,
                 verdict => return Ok(verdict),
             }

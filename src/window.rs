@@ -63,11 +63,21 @@ struct View {
 
 impl Window<'_> {
     /// Admits one request if fewer than `limit` were admitted in the span before it. `limit` is at least 1 and at
-    /// most the number of slots; `now` is read after the log was.
-    pub(crate) fn admit(self, limit: u32, now: impl Fn() -> u64) -> Verdict {
+    /// most the number of slots.
+    ///
+    /// `now` is read after the log was. Where the log looks full, `glance` is asked first: a cheap reading of the same
+    /// clock, as two times between which the exact one lies. It may refuse; only `now` admits.
+    pub(crate) fn admit(self, limit: u32, now: impl Fn() -> u64, glance: impl Fn() -> Option<(u64, u64)>) -> Verdict {
         debug_assert!(limit >= 1 && limit as usize <= self.slots.len() && self.slots.len().is_power_of_two());
         loop {
             let Some(view) = self.view(limit) else { return Verdict::Sealed };
+            if view.wait_us(view.newest_us).is_some()
+                && let Some((earliest, latest)) = glance()
+                && view.wait_us(latest).is_some()
+                && let Some(wait_us) = view.wait_us(earliest.max(view.newest_us))
+            {
+                return Verdict::Refused { wait_us };
+            }
             let time = now().max(view.newest_us);
             if time > LATEST_US {
                 return Verdict::OutOfTime;
@@ -83,14 +93,6 @@ impl Window<'_> {
                 };
             }
         }
-    }
-
-    /// How long a request must wait that comes at a time between `earliest` and `latest`; `None` when it might be
-    /// admitted, which only [`Window::admit`] finds out.
-    pub(crate) fn refuse(self, limit: u32, earliest: u64, latest: u64) -> Option<u64> {
-        let view = self.view(limit)?;
-        view.wait_us(latest.max(view.newest_us))?;
-        view.wait_us(earliest.max(view.newest_us))
     }
 
     /// Ends the log: after this nothing is admitted here, and [`Window::last`] is final.

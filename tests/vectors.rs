@@ -44,8 +44,7 @@ fn run_call(registry: &Registry, call: &Value, place: &str) -> usize {
         || call["key"].as_str().map(|key| key.as_bytes().to_vec()),
         |hex| Some(bytes_of(hex.as_str().unwrap())),
     );
-    let now =
-        Now { unix_ms: call["unix_ms"].as_i64().unwrap(), monotonic_us: call["monotonic_us"].as_u64().unwrap() };
+    let now = Now { unix_ms: call["unix_ms"].as_i64().unwrap(), monotonic_us: call["monotonic_us"].as_u64().unwrap() };
     let expected = &call["expect"];
     for time in 1..=times {
         let credentials = |request: Request<'_>| {
@@ -67,7 +66,11 @@ fn run_call(registry: &Registry, call: &Value, place: &str) -> usize {
         if time == times {
             assert_eq!(&found, expected, "{place}");
         } else {
-            assert_eq!((&found["status"], &found["reason"]), (&expected["status"], &expected["reason"]), "{place}, {time}");
+            assert_eq!(
+                (&found["status"], &found["reason"]),
+                (&expected["status"], &expected["reason"]),
+                "{place}, {time}"
+            );
         }
     }
     usize::try_from(times).unwrap()

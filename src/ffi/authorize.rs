@@ -108,11 +108,11 @@ pub unsafe extern "C" fn bpos_authorize(
 ) -> i32 {
     // SAFETY: as the caller of every export promises.
     unsafe {
-        answer(out, || {
+        answer(out, |out| {
             let request = Request::new(bytes(method, method_len, "method")?, bytes(target, target_len, "target")?)
                 .api_key(bytes(api_key, api_key_len, "api_key")?)
                 .store(bytes(store, store_len, "store")?);
-            Ok(borrowed(registry, "registry")?.core().authorize(&request))
+            Ok(filled(out, &borrowed(registry, "registry")?.core().authorize(&request)))
         })
     }
 }
@@ -136,11 +136,11 @@ pub unsafe extern "C" fn bpos_authorize_scope(
 ) -> i32 {
     // SAFETY: as the caller of every export promises.
     unsafe {
-        answer(out, || {
+        answer(out, |out| {
             let request = Request::default()
                 .api_key(bytes(api_key, api_key_len, "api_key")?)
                 .store(bytes(store, store_len, "store")?);
-            Ok(borrowed(registry, "registry")?.core().authorize_scope(&request, scope_of(scope)?))
+            Ok(filled(out, &borrowed(registry, "registry")?.core().authorize_scope(&request, scope_of(scope)?)))
         })
     }
 }
@@ -170,11 +170,14 @@ pub unsafe extern "C" fn bpos_authorize_at(
 ) -> i32 {
     // SAFETY: as the caller of every export promises.
     unsafe {
-        answer(out, || {
+        answer(out, |out| {
             let request = Request::new(bytes(method, method_len, "method")?, bytes(target, target_len, "target")?)
                 .api_key(bytes(api_key, api_key_len, "api_key")?)
                 .store(bytes(store, store_len, "store")?);
-            Ok(borrowed(registry, "registry")?.core().authorize_at(&request, Now { unix_ms, monotonic_us }))
+            Ok(filled(
+                out,
+                &borrowed(registry, "registry")?.core().authorize_at(&request, Now { unix_ms, monotonic_us }),
+            ))
         })
     }
 }
@@ -196,12 +199,12 @@ pub unsafe extern "C" fn bpos_authorize_scope_at(
 ) -> i32 {
     // SAFETY: as the caller of every export promises.
     unsafe {
-        answer(out, || {
+        answer(out, |out| {
             let request = Request::default()
                 .api_key(bytes(api_key, api_key_len, "api_key")?)
                 .store(bytes(store, store_len, "store")?);
             let now = Now { unix_ms, monotonic_us };
-            Ok(borrowed(registry, "registry")?.core().authorize_scope_at(&request, scope_of(scope)?, now))
+            Ok(filled(out, &borrowed(registry, "registry")?.core().authorize_scope_at(&request, scope_of(scope)?, now)))
         })
     }
 }
@@ -247,24 +250,29 @@ pub unsafe extern "C" fn bpos_decision_body(decision: *const bpos_decision, buf:
 
 type Decided = Result<Grant, Denial>;
 
-/// Decides, fills in the caller's struct, and gives its status. Whatever goes wrong is 500.
+/// Has the caller's struct filled in, and gives its status. Whatever goes wrong is 500.
 ///
 /// # Safety
 ///
 /// As for every use of a pointer from C (see `pointers.rs`).
 #[inline]
-unsafe fn answer(out: *mut bpos_decision, decide: impl FnOnce() -> Result<Decided, Misuse>) -> i32 {
+unsafe fn answer(
+    out: *mut bpos_decision,
+    decide: impl FnOnce(&mut Out<'_, bpos_decision>) -> Result<i32, Misuse>,
+) -> i32 {
     // SAFETY: as asked of our caller.
     let Ok(mut out) = (unsafe { Out::new(out, "out") }) else { return bpos_decision::UNDECIDED.status };
-    let size = out.size;
-    let status = guard(|| {
-        let decided = decide()?;
-        Ok::<_, Misuse>(out.write(bpos_decision::of(size, &decided)).status)
-    });
-    match status {
+    match guard(|| decide(&mut out)) {
         Ok(Ok(status)) => status,
-        Ok(Err(_)) | Err(_) => out.write(bpos_decision { size, ..bpos_decision::UNDECIDED }).status,
+        Ok(Err(_)) | Err(_) => out.write(bpos_decision { size: out.size, ..bpos_decision::UNDECIDED }).status,
     }
+}
+
+/// Fills in the caller's struct, straight from what was decided: each copy in between would cost as much as the rest of
+/// the way through C.
+#[inline]
+fn filled(out: &mut Out<'_, bpos_decision>, decided: &Decided) -> i32 {
+    out.write(bpos_decision::of(out.size, decided)).status
 }
 
 /// Prints what a decision of C's has to tell the client.
@@ -283,7 +291,8 @@ unsafe fn render(
     print("", room); // whatever happens next, a C text is there
     guard_or(0, || {
         // SAFETY: as asked of our caller.
-        let decided = unsafe { sized(decision, "decision") }.map_or(Err(Denial::INTERNAL), bpos_decision::decided);
+        let decided = unsafe { sized(decision, "decision") }
+            .map_or(Err(Denial::of(DenyReason::Internal)), bpos_decision::decided);
         print(&text(&decided), room)
     })
 }
@@ -312,11 +321,11 @@ impl bpos_decision {
 
     #[inline]
     fn of(size: u32, decided: &Decided) -> Self {
-        let (status, reason, retry_after_s, found) = match decided {
-            Ok(grant) => (200, ALLOWED, 0, &grant.decision),
+        let (status, reason, retry_after_s, found, scope) = match decided {
+            Ok(grant) => (200, ALLOWED, 0, &grant.decision, &ScopeName::EMPTY),
             Err(denial) => {
-                let retry_after_s = denial.retry_after_s().unwrap_or(0);
-                (i32::from(denial.status()), denial.reason as u32, retry_after_s, &denial.decision)
+                let (status, reason) = (i32::from(denial.status()), denial.reason as u32);
+                (status, reason, denial.retry_after_s().unwrap_or(0), &denial.decision, &denial.scope_name)
             }
         };
         Self {
@@ -332,32 +341,31 @@ impl bpos_decision {
             reserved: [0; 7],
             key_id: found.key_id.padded().map(|byte| byte as c_char),
             store: found.store.padded().map(|byte| byte as c_char),
-            scope: found.scope_name.padded().map(|byte| byte as c_char),
+            scope: scope.padded().map(|byte| byte as c_char),
         }
     }
 
     /// The way back, as far as a client is told of it. C may have put anything into the struct: what no decision can be
     /// is one that could not be made.
+    #[allow(clippy::result_large_err, reason = "it is what the core gives")]
     fn decided(&self) -> Decided {
         let found = Decision { limit: self.limit, remaining: self.remaining, reset_s: self.reset_s, ..Decision::EMPTY };
         if (self.status, self.reason) == (200, ALLOWED) {
             return Ok(Grant { decision: found });
         }
         let reason = usize::try_from(self.reason).ok().and_then(|reason| DENIALS.get(reason));
-        match reason.filter(|reason| i32::from(reason.status()) == self.status) {
-            None => Err(Denial::INTERNAL),
+        Err(match reason.filter(|reason| i32::from(reason.status()) == self.status) {
+            None => Denial::of(DenyReason::Internal),
             Some(DenyReason::RateLimited) => {
                 let decision = Decision { reset_s: self.retry_after_s.max(1), ..found };
-                Err(Denial { reason: DenyReason::RateLimited, decision })
+                Denial { decision, ..Denial::of(DenyReason::RateLimited) }
             }
-            Some(reason) => {
-                let decision = Decision { scope_name: self.scope_name(), ..Decision::EMPTY };
-                Err(Denial { reason: *reason, decision })
-            }
-        }
+            Some(reason) => Denial { scope_name: self.scope_name(), ..Denial::of(*reason) },
+        })
     }
 
     /// The name of the scope that a client is told of; empty if it is none: a policy takes visible ASCII only.
+    #[allow(clippy::cast_sign_loss, reason = "a byte is meant; whether C's char has a sign differs")]
     fn scope_name(&self) -> ScopeName {
         let bytes = self.scope.map(|byte| byte as u8);
         bytes
@@ -403,8 +411,8 @@ mod tests {
     fn a_decision_renders_without_its_registry() {
         let scope_name = ScopeName::new("orders:\"\\").expect("it is short");
         for reason in DENIALS {
-            let decision = Decision { limit: 7, remaining: 0, reset_s: 42, scope_name, ..Decision::EMPTY };
-            let denial = Denial { reason, decision };
+            let decision = Decision { limit: 7, remaining: 0, reset_s: 42, ..Decision::EMPTY };
+            let denial = Denial { reason, decision, scope_name };
             let back = bpos_decision::of(200, &Err(denial)).decided().expect_err("a denial stays one");
             assert_eq!((back.headers(), back.body()), (denial.headers(), denial.body()), "{reason}");
         }
@@ -430,7 +438,8 @@ mod tests {
             assert_eq!(denial.reason(), DenyReason::Internal, "{decision:?}");
         }
         let unterminated = bpos_decision { status: 403, reason: 10, scope: [b'a' as c_char; 64], ..sound };
-        let control = bpos_decision { scope: [b'\n' as c_char; 64].map(|byte| byte), ..unterminated };
+        let control =
+            bpos_decision { scope: std::array::from_fn(|at| if at < 3 { b'\n' as c_char } else { 0 }), ..unterminated };
         for decision in [unterminated, control] {
             let denial = decision.decided().expect_err("not allowed");
             assert_eq!(denial.reason(), DenyReason::InsufficientScope);

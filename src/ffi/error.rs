@@ -132,10 +132,11 @@ mod tests {
         ];
         for (text, expected) in cases {
             let fitted: [c_char; 8] = fitted(text);
-            let bytes = fitted.map(|byte| byte as u8);
-            let (kept, zeros) = bytes.split_at(expected.len());
-            assert_eq!(kept, expected.as_bytes(), "{text:?}");
-            assert!(!zeros.is_empty() && zeros.iter().all(|byte| *byte == 0), "{text:?}");
+            let mut wanted = [0; 8];
+            for (place, byte) in wanted.iter_mut().zip(expected.bytes()) {
+                *place = byte as c_char;
+            }
+            assert_eq!(fitted, wanted, "{text:?}");
         }
     }
 

@@ -5,14 +5,17 @@ use std::ptr;
 
 use super::bpos_status_code::*;
 use super::guard::injection;
+use super::pointers::Sizable;
 use super::*;
 
 /// The exported symbols, one a line, as the built library is held against them.
 const SYMBOLS: &str = include_str!("../../tests/c/symbols.txt");
 
+type Call = fn(&Fixture);
+
 /// Each export, called with a panic to come.
-const EXPORTS: &[(&str, fn(&Fixture))] = &[
-    ("bpos_abi_version", |_| assert_eq!(struck(bpos_abi_version), BPOS_ABI_VERSION)),
+const EXPORTS: &[(&str, Call)] = &[
+    ("bpos_abi_version", |_| assert_eq!(struck(|| bpos_abi_version()), BPOS_ABI_VERSION)),
     ("bpos_authorize", |fixture| {
         fixture.decide(|registry, [key, store, method, target], out| {
             // SAFETY: the fixture's pointers are sound, as in all calls below.
@@ -108,7 +111,7 @@ const EXPORTS: &[(&str, fn(&Fixture))] = &[
         assert_eq!(unsafe { bpos_scope_id(fixture.registry, pointer(name), name.len()) }, 1, "but for the panic");
     }),
     ("bpos_status_name", |_| assert_eq!(text(struck(|| bpos_status_name(0))), "unknown")),
-    ("bpos_version", |_| assert_eq!(text(struck(bpos_version)), env!("CARGO_PKG_VERSION"))),
+    ("bpos_version", |_| assert_eq!(text(struck(|| bpos_version())), env!("CARGO_PKG_VERSION"))),
 ];
 
 #[test]
@@ -116,8 +119,7 @@ fn no_panic_crosses_an_export() {
     let called: Vec<_> = EXPORTS.iter().map(|(name, _)| *name).collect();
     assert_eq!(called, SYMBOLS.lines().collect::<Vec<_>>(), "every export of the committed list is called here");
     let fixture = Fixture::new();
-    for (name, call) in EXPORTS {
-        println!("{name}");
+    for (_, call) in EXPORTS {
         call(&fixture);
     }
     fixture.close();
@@ -127,10 +129,10 @@ const KEY: &str = "bpos_abcdefghijklmnop";
 const TARGET: &str = "/api/v1/products";
 const DOCUMENT: &str = r#"{"version": 1, "keys": [{
     "id": "key_1", "name": "Website Sync", "store": "s", "scopes": ["products:read"],
-    "sha256": "e6e7be6c7e95a6c9c5cbb8d1d2bcb2a3f0f3bd3b1f0b9a3f5f4b9d1cbb7a0c11"}]}"#;
+    "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"}]}"#;
 
-const UNFILLED: bpos_decision = bpos_decision {
-    size: size_of::<bpos_decision>() as u32,
+static UNFILLED: bpos_decision = bpos_decision {
+    size: <bpos_decision as Sizable>::SIZE,
     status: 7,
     reason: 7,
     required_scope: 7,
@@ -160,6 +162,7 @@ impl Fixture {
     }
 
     /// A decision that panics is 500, in the struct too, which holds nothing of what was there.
+    #[track_caller]
     fn decide(&self, call: impl FnOnce(*const bpos_registry, [*const c_char; 4], *mut bpos_decision) -> i32) {
         let mut out = UNFILLED;
         let arguments = [pointer(KEY), pointer("s"), pointer("GET"), pointer(TARGET)];
@@ -177,8 +180,9 @@ impl Fixture {
 }
 
 /// Calls a cold function, with a panic to come: it says so, in words that hold no key.
+#[track_caller]
 fn failing(call: impl FnOnce(*mut bpos_error) -> bpos_status) {
-    let mut error = bpos_error { size: size_of::<bpos_error>() as u32, code: 7, message: [7; 504] };
+    let mut error = bpos_error { size: <bpos_error as Sizable>::SIZE, code: 7, message: [7; 504] };
     assert_eq!(struck(|| call(&raw mut error)), BPOS_ERR_PANIC as i32);
     assert_eq!(error.code, BPOS_ERR_PANIC as i32);
     let message = text(error.message.as_ptr());
@@ -186,6 +190,7 @@ fn failing(call: impl FnOnce(*mut bpos_error) -> bpos_status) {
 }
 
 /// Calls an export, with a panic to come, which must have come.
+#[track_caller]
 fn struck<T>(call: impl FnOnce() -> T) -> T {
     injection::arm();
     let answer = call();

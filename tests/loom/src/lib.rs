@@ -52,6 +52,10 @@ fn model(run: impl Fn() + Sync + Send + 'static) {
     builder.check(run);
 }
 
+fn admit(log: &Log, limit: u32, time: u64) -> Verdict {
+    log.window().admit(limit, || time, || Some((time, time)))
+}
+
 fn admitted(verdict: Verdict) -> usize {
     usize::from(matches!(verdict, Verdict::Admitted { .. }))
 }
@@ -60,11 +64,11 @@ fn admitted(verdict: Verdict) -> usize {
 fn ask(log: &Arc<Log>, limit: u32, times: &'static [&'static [u64]]) -> usize {
     let spawn = |times: &'static [u64]| {
         let log = Arc::clone(log);
-        thread::spawn(move || times.iter().map(|time| admitted(log.window().admit(limit, || *time))).sum::<usize>())
+        thread::spawn(move || times.iter().map(|time| admitted(admit(&log, limit, *time))).sum::<usize>())
     };
     let (here, others) = times.split_first().expect("there is a thread");
     let threads: Vec<_> = others.iter().map(|times| spawn(times)).collect();
-    let own: usize = here.iter().map(|time| admitted(log.window().admit(limit, || *time))).sum();
+    let own: usize = here.iter().map(|time| admitted(admit(&log, limit, *time))).sum();
     own + threads.into_iter().map(|thread| thread.join().expect("no thread panics")).sum::<usize>()
 }
 
@@ -96,7 +100,7 @@ fn a_clock_that_leaves_the_window_admits_no_more_than_the_limit_in_any_span() {
         model(move || {
             let log = Arc::new(Log::new(slots));
             ask(&log, limit, &[&[5, LATER], &[5, LATER]]);
-            while admitted(log.window().admit(limit, || LATER)) == 1 {}
+            while admitted(admit(&log, limit, LATER)) == 1 {}
             let times = log.times();
             assert_eq!(times.iter().filter(|time| **time == LATER).count(), limit as usize, "{times:?}");
             for span in times.windows(limit as usize + 1) {
@@ -113,17 +117,17 @@ fn a_seal_loses_no_admission() {
         let log = Arc::new(Log::new(4));
         let other = Arc::clone(&log);
         let thread = thread::spawn(move || {
-            let first = other.window().admit(2, || 5);
+            let first = admit(&other, 2, 5);
             (admitted(first), first == Verdict::Sealed)
         });
         let sealer = Arc::clone(&log);
         let sealing = thread::spawn(move || sealer.window().seal());
-        let own = admitted(log.window().admit(2, || 5));
+        let own = admitted(admit(&log, 2, 5));
         let (others, sealed) = thread.join().expect("no thread panics");
         sealing.join().expect("no thread panics");
         assert_eq!(log.window().last().filter(|time| *time == 5).count(), own + others);
         assert_eq!(log.window().admitted(), (own + others) as u64);
         assert!(sealed || others == 1, "two fit, so only a seal refuses");
-        assert_eq!(log.window().admit(2, || 5), Verdict::Sealed);
+        assert_eq!(admit(&log, 2, 5), Verdict::Sealed);
     });
 }
