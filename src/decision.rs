@@ -47,6 +47,7 @@ pub enum DenyReason {
 pub(crate) const DENY_REASONS: usize = DenyReason::RateLimited as usize + 1;
 
 /// The number that the C ABI gives an admitted request.
+#[cfg(feature = "ffi")]
 pub(crate) const ALLOWED: u32 = 13;
 
 /// The names of the reasons, by number.

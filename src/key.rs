@@ -177,21 +177,20 @@ pub fn redact(text: &str) -> (String, usize) {
     (String::from_utf8_lossy(&bytes).into_owned(), keys)
 }
 
-/// Like [`redact`], on bytes that need not be UTF-8, without a copy.
+/// Like [`redact`], in place and on bytes that need not be UTF-8.
 pub fn redact_in_place(text: &mut [u8]) -> usize {
     // Twice: "%A" before a key swallows its first letter when it is decoded, and hides nothing when it is not.
-    mask(text, |text| find_keys(as_it_stands(text)).next()) + mask(text, |text| find_keys(percent_decoded(text)).next())
+    let plain = find_keys(as_it_stands(text)).collect();
+    let plain = mask(text, plain);
+    let encoded = find_keys(percent_decoded(text)).collect();
+    plain + mask(text, encoded)
 }
 
-/// Masks every key that a function finds, one after the other.
-fn mask(text: &mut [u8], next: impl Fn(&[u8]) -> Option<Found>) -> usize {
-    let (mut keys, mut from) = (0, 0);
-    while let Some(rest) = text.get_mut(from..)
-        && let Some(found) = next(rest)
-    {
-        rest.get_mut(found.hint_end..found.end).unwrap_or_default().fill(b'*');
-        from += found.end;
-        keys += 1;
+/// Masks all that was found, and says how many there were.
+fn mask(text: &mut [u8], found: Vec<Found>) -> usize {
+    let keys = found.len();
+    for Found { hint_end, end } in found {
+        text.get_mut(hint_end..end).unwrap_or_default().fill(b'*');
     }
     keys
 }
@@ -319,6 +318,7 @@ mod tests {
             ("%62pos_%31234567890123456%", "%62pos_%31234************%", 1),
             ("bpos_abcbpos_1234567890123456", "bpos_abcbpos_1234************", 1),
             ("%Abpos_1234567890123456", "%Abpos_1234************", 1),
+            ("bpos_1234567890123456bpos_abcdefghijklmnop", "bpos_1234****************_abcd************", 2),
             ("bbpos_1234567890123456", "bbpos_1234************", 1),
             ("é bpos_1234567890123456é", "é bpos_1234************é", 1),
         ];

@@ -29,6 +29,7 @@ mod policy;
 mod record;
 mod registry;
 mod request;
+mod routes;
 mod scope;
 mod store;
 mod sync;

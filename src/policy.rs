@@ -1,10 +1,10 @@
 //! The policy: which scopes there are, what they include, and which scope each route needs.
 
-use matchit::Router;
 use once_cell::sync::Lazy;
 
 use crate::error::{Error, ErrorKind};
 use crate::key::percent_byte;
+use crate::routes::{Routes, Segment, Tree};
 use crate::scope::{BUILT_IN, Scope, ScopeSet};
 use crate::text::ScopeName;
 
@@ -14,7 +14,7 @@ pub(crate) const MAX_PATH: usize = 8_192;
 pub(crate) const MAX_ROUTES: usize = 4_096;
 /// The longest template of a route, in bytes.
 pub(crate) const MAX_TEMPLATE: usize = 512;
-/// How many parameters a template can have: as many as are matched without an allocation.
+/// How many parameters a template can have.
 pub(crate) const MAX_PARAMETERS: usize = 3;
 /// The longest method of a route, in bytes.
 pub(crate) const MAX_METHOD: usize = 32;
@@ -44,7 +44,7 @@ pub struct Policy {
     scopes: Vec<PolicyScope>,
     /// The place in `scopes` of each scope, by its number; the documentation's keep theirs in every policy.
     places: Vec<Option<u8>>,
-    routes: Router<Vec<Route>>,
+    routes: Tree<Vec<Route>>,
 }
 
 #[derive(Debug, Clone)]
@@ -115,7 +115,7 @@ impl Policy {
     /// # Errors
     ///
     /// [`ErrorKind::Format`] for a malformed document, an unknown or duplicate scope, or a duplicate route;
-    /// [`ErrorKind::Limit`] for too many or too long ones. The text names the line and column.
+    /// [`ErrorKind::Limit`] for too many scopes or routes. The text names the line and column.
     pub fn from_json(json: &[u8]) -> Result<Self, Error> {
         crate::document::parse_policy(json)
     }
@@ -147,7 +147,7 @@ impl Policy {
     /// What the route of this method and path needs. Any doubt about the path is no match.
     pub(crate) fn route(&self, method: &[u8], path: &[u8]) -> Option<Need> {
         let path = unambiguous(path)?;
-        let routes = self.routes.at(path).ok()?.value;
+        let routes = self.routes.find(path.strip_prefix(b"/")?)?;
         let with = |method: &[u8]| routes.iter().find(|route| route.method.as_bytes() == method);
         let found = with(method).or_else(|| if method == b"HEAD" { with(b"GET") } else { None })?;
         Some(found.need)
@@ -182,7 +182,7 @@ impl Policy {
 
     /// Checks a policy and makes it ready for use.
     pub(crate) fn new(spec: &PolicySpec) -> Result<Self, Fault> {
-        let mut policy = Self { scopes: Vec::new(), places: Vec::new(), routes: Router::new() };
+        let mut policy = Self { scopes: Vec::new(), places: Vec::new(), routes: Tree::new(Routes::new()) };
         for (index, scope) in spec.scopes.iter().enumerate() {
             let fault = |error| Fault { list: "scopes", index, member: "name", error };
             policy.add_scope(scope).map_err(fault)?;
@@ -246,33 +246,23 @@ impl Policy {
     }
 
     fn add_routes(&mut self, specs: &[RouteSpec]) -> Result<(), Fault> {
-        // By template, with its parameters' names taken away: these decide whether two are the same.
-        let mut templates: Vec<(usize, String, Vec<Route>)> = Vec::new();
+        let mut routes = Routes::new();
         for (index, spec) in specs.iter().enumerate() {
-            let fault = |member, error| Fault { list: "routes", index, member, error };
+            let fault = |(member, error)| Fault { list: "routes", index, member, error };
             if index == MAX_ROUTES {
                 let error = Error::new(ErrorKind::Limit, format!("a policy has at most {MAX_ROUTES} routes"));
-                return Err(fault("path", error));
+                return Err(fault(("path", error)));
             }
-            let route = self.route_of(spec).map_err(|(member, error)| fault(member, error))?;
-            let template = template(&spec.path).map_err(|error| fault("path", error))?;
-            match templates.iter_mut().find(|(_, known, _)| *known == template) {
-                Some((_, _, routes)) if routes.iter().any(|known| known.method == route.method) => {
-                    let twice = format!("there are two routes for {} {}", spec.method, spec.path);
-                    return Err(fault("path", format_error(twice)));
-                }
-                Some((_, _, routes)) => routes.push(route),
-                None => templates.push((index, template, vec![route])),
+            let route = self.route_of(spec).map_err(fault)?;
+            let template = template(&spec.path).map_err(|error| fault(("path", error)))?;
+            let methods = routes.entry(template.into_iter(), Vec::<Route>::new);
+            if methods.iter().any(|known| known.method == route.method) {
+                let twice = format!("there are two routes for {} {}", spec.method, spec.path);
+                return Err(fault(("path", format_error(twice))));
             }
+            methods.push(route);
         }
-        for (index, template, routes) in templates {
-            self.routes.insert(template, routes).map_err(|conflict| Fault {
-                list: "routes",
-                index,
-                member: "path",
-                error: format_error(conflict.to_string()),
-            })?;
-        }
+        self.routes = Tree::new(routes);
         Ok(())
     }
 
@@ -347,44 +337,49 @@ fn documented() -> Policy {
     });
     let spec = PolicySpec { scopes: BUILT_IN.iter().map(scope).collect(), routes: routes.collect() };
     // A policy that grants nothing stands in for one that cannot be built, and a test sees that this one can.
-    Policy::new(&spec).unwrap_or_else(|_| Policy { scopes: Vec::new(), places: Vec::new(), routes: Router::new() })
+    Policy::new(&spec).unwrap_or_else(|_| Policy {
+        scopes: Vec::new(),
+        places: Vec::new(),
+        routes: Tree::new(Routes::new()),
+    })
 }
 
-/// A template as the router takes it, its parameters named by their place, so that templates which differ only in
-/// those names are the same.
-fn template(path: &str) -> Result<String, Error> {
+/// The segments of a route's path. Parameters have no names here, so paths that differ only in those are the same.
+fn template(path: &str) -> Result<Vec<Segment<'_>>, Error> {
     let wrong = |why: &str| Err(format_error(format!("{why}; found {path:?}")));
     if path.len() > MAX_TEMPLATE {
         return wrong("a path has at most 512 bytes");
     }
-    if unambiguous(path.as_bytes()) != Some(path) {
+    let clean = unambiguous(path.as_bytes()) == Some(path.as_bytes());
+    let Some(segments) = path.strip_prefix('/').filter(|_| clean) else {
         return wrong("a path begins with '/', does not end with one, and has nothing that routers read differently");
+    };
+    let segments: Vec<Segment<'_>> = segments.split('/').map(segment).collect();
+    if segments
+        .iter()
+        .any(|segment| matches!(segment, Segment::Literal(text) if text.contains(&b'{') || text.contains(&b'}')))
+    {
+        return wrong("a parameter is a whole segment, '{' and '}' around letters, digits or '_'");
     }
-    let mut parameters = 0;
-    let mut segments = Vec::new();
-    for segment in path.split('/') {
-        match segment.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')) {
-            Some(name) if !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') => {
-                segments.push(format!("{{p{parameters}}}"));
-                parameters += 1;
-            }
-            _ if segment.contains(['{', '}']) => {
-                return wrong("a parameter is a whole segment, '{' and '}' around letters, digits or '_'");
-            }
-            _ => segments.push(segment.to_string()),
-        }
-    }
-    if parameters > MAX_PARAMETERS {
+    if segments.iter().filter(|segment| **segment == Segment::Parameter).count() > MAX_PARAMETERS {
         return wrong("a path has at most 3 parameters");
     }
-    Ok(segments.join("/"))
+    Ok(segments)
+}
+
+fn segment(text: &str) -> Segment<'_> {
+    let named = |name: &str| !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+    match text.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')) {
+        Some(name) if named(name) => Segment::Parameter,
+        _ => Segment::Literal(text.as_bytes()),
+    }
 }
 
 /// A path without one trailing slash; `None` if a router might read it in another way than this one does: an empty or a
 /// dot segment, a backslash, `;` or `#`, a byte that is not visible ASCII, a percent-encoding that is malformed or
 /// stands for a character that needs none, a slash, a backslash, a percent sign or a control.
 #[inline]
-fn unambiguous(path: &[u8]) -> Option<&str> {
+fn unambiguous(path: &[u8]) -> Option<&[u8]> {
     if path.len() > MAX_PATH || path.first() != Some(&b'/') {
         return None;
     }
@@ -397,8 +392,7 @@ fn unambiguous(path: &[u8]) -> Option<&str> {
     if pairs.fold(false, |found, (byte, next)| found | ((*byte == b'/') & (*next == b'/'))) {
         return None;
     }
-    let path = std::str::from_utf8(path).ok()?;
-    Some(path.strip_suffix('/').filter(|path| !path.is_empty()).unwrap_or(path))
+    Some(path.strip_suffix(b"/").filter(|path| !path.is_empty()).unwrap_or(path))
 }
 
 /// What a path's bytes are: no bit for those that are always fine.
@@ -408,7 +402,7 @@ static CLASSES: [u8; 256] = {
     while byte < 256 {
         #[expect(clippy::cast_possible_truncation, reason = "256 bytes are counted")]
         let class = match byte as u8 {
-            b'\\' | b';' | b'#' => REFUSED,
+            b'\\' | b';' | b'#' | b'?' => REFUSED,
             b'.' | b'%' => SUSPECT,
             b'!'..=b'~' => 0,
             _ => REFUSED,

@@ -26,8 +26,9 @@ use crate::usage::Usage;
 
 /// The keys of a platform, ready to decide. Open it once, share it between all threads, and ask it for every request.
 ///
-/// - Any thread may call any method at any time. [`Registry::authorize`] takes no lock and allocates nothing once a
-///   key's counters exist (its first admission and its first refusal allocate them); changes wait for each other only.
+/// - Any thread may call any method at any time. [`Registry::authorize`] takes no lock; changes wait for each other only.
+/// - [`Registry::authorize`] allocates nothing, but once for each thread that calls it, and once each for a key's first
+///   admission (its window) and its first denial (its counts). No memory for a key's is a denial, not an abort.
 /// - After a change returns, every decision that starts later, on any thread, is made with it.
 /// - A process may fork at any time: the child can authorize and reload.
 pub struct Registry {
@@ -243,7 +244,8 @@ impl Registry {
         let before = self.table.load_full();
         if keep_revoked {
             for key in &mut document.keys {
-                let known = state.ids.get(&before, &key.record.id);
+                // By its secret too: a revoked key does not come back under another id.
+                let known = state.ids.get(&before, &key.record.id).or_else(|| before.find(&key.digest));
                 key.record.revoked_at = key.record.revoked_at.or(known.and_then(|known| known.record.revoked_at));
             }
         }

@@ -3,11 +3,12 @@
 use std::ffi::c_char;
 
 use super::guard::{guard, guard_or};
-use super::pointers::{Misuse, Out, Sizable, borrowed, bytes, room, sized};
+use super::pointers::{Out, Sizable, borrowed, bytes, room, sized};
 use super::registry::bpos_registry;
 use super::text::print;
 use crate::clock::Now;
 use crate::decision::{ALLOWED, DENY_REASONS, Decision, Denial, DenyReason, Grant};
+use crate::registry::Registry;
 use crate::request::Request;
 use crate::scope::Scope;
 use crate::text::ScopeName;
@@ -109,10 +110,10 @@ pub unsafe extern "C" fn bpos_authorize(
     // SAFETY: as the caller of every export promises.
     unsafe {
         answer(out, |out| {
-            let request = Request::new(bytes(method, method_len, "method")?, bytes(target, target_len, "target")?)
-                .api_key(bytes(api_key, api_key_len, "api_key")?)
-                .store(bytes(store, store_len, "store")?);
-            Ok(filled(out, &borrowed(registry, "registry")?.core().authorize(&request)))
+            let request = Request::new(text(method, method_len)?, text(target, target_len)?)
+                .api_key(text(api_key, api_key_len)?)
+                .store(text(store, store_len)?);
+            Some(filled(out, &core(registry)?.authorize(&request)))
         })
     }
 }
@@ -137,10 +138,8 @@ pub unsafe extern "C" fn bpos_authorize_scope(
     // SAFETY: as the caller of every export promises.
     unsafe {
         answer(out, |out| {
-            let request = Request::default()
-                .api_key(bytes(api_key, api_key_len, "api_key")?)
-                .store(bytes(store, store_len, "store")?);
-            Ok(filled(out, &borrowed(registry, "registry")?.core().authorize_scope(&request, scope_of(scope)?)))
+            let request = Request::default().api_key(text(api_key, api_key_len)?).store(text(store, store_len)?);
+            Some(filled(out, &core(registry)?.authorize_scope(&request, Scope::from_id(scope)?)))
         })
     }
 }
@@ -171,13 +170,10 @@ pub unsafe extern "C" fn bpos_authorize_at(
     // SAFETY: as the caller of every export promises.
     unsafe {
         answer(out, |out| {
-            let request = Request::new(bytes(method, method_len, "method")?, bytes(target, target_len, "target")?)
-                .api_key(bytes(api_key, api_key_len, "api_key")?)
-                .store(bytes(store, store_len, "store")?);
-            Ok(filled(
-                out,
-                &borrowed(registry, "registry")?.core().authorize_at(&request, Now { unix_ms, monotonic_us }),
-            ))
+            let request = Request::new(text(method, method_len)?, text(target, target_len)?)
+                .api_key(text(api_key, api_key_len)?)
+                .store(text(store, store_len)?);
+            Some(filled(out, &core(registry)?.authorize_at(&request, Now { unix_ms, monotonic_us })))
         })
     }
 }
@@ -200,11 +196,9 @@ pub unsafe extern "C" fn bpos_authorize_scope_at(
     // SAFETY: as the caller of every export promises.
     unsafe {
         answer(out, |out| {
-            let request = Request::default()
-                .api_key(bytes(api_key, api_key_len, "api_key")?)
-                .store(bytes(store, store_len, "store")?);
+            let request = Request::default().api_key(text(api_key, api_key_len)?).store(text(store, store_len)?);
             let now = Now { unix_ms, monotonic_us };
-            Ok(filled(out, &borrowed(registry, "registry")?.core().authorize_scope_at(&request, scope_of(scope)?, now)))
+            Some(filled(out, &core(registry)?.authorize_scope_at(&request, Scope::from_id(scope)?, now)))
         })
     }
 }
@@ -250,21 +244,19 @@ pub unsafe extern "C" fn bpos_decision_body(decision: *const bpos_decision, buf:
 
 type Decided = Result<Grant, Denial>;
 
-/// Has the caller's struct filled in, and gives its status. Whatever goes wrong is 500.
+/// Has the caller's struct filled in, and gives its status. Misuse, for which `decide` has no answer, and a panic are
+/// 500.
 ///
 /// # Safety
 ///
 /// As for every use of a pointer from C (see `pointers.rs`).
 #[inline]
-unsafe fn answer(
-    out: *mut bpos_decision,
-    decide: impl FnOnce(&mut Out<'_, bpos_decision>) -> Result<i32, Misuse>,
-) -> i32 {
+unsafe fn answer(out: *mut bpos_decision, decide: impl FnOnce(&mut Out<'_, bpos_decision>) -> Option<i32>) -> i32 {
     // SAFETY: as asked of our caller.
     let Ok(mut out) = (unsafe { Out::new(out, "out") }) else { return bpos_decision::UNDECIDED.status };
     match guard(|| decide(&mut out)) {
-        Ok(Ok(status)) => status,
-        Ok(Err(_)) | Err(_) => out.write(bpos_decision { size: out.size, ..bpos_decision::UNDECIDED }).status,
+        Ok(Some(status)) => status,
+        Ok(None) | Err(_) => out.write(bpos_decision { size: out.size, ..bpos_decision::UNDECIDED }).status,
     }
 }
 
@@ -272,7 +264,30 @@ unsafe fn answer(
 /// the way through C.
 #[inline]
 fn filled(out: &mut Out<'_, bpos_decision>, decided: &Decided) -> i32 {
-    out.write(bpos_decision::of(out.size, decided)).status
+    match decided {
+        Ok(grant) => out.write(bpos_decision::of_grant(out.size, grant)).status,
+        Err(denial) => out.write(bpos_decision::of_denial(out.size, denial)).status,
+    }
+}
+
+/// A part of a request. `None` after misuse, and `Some(None)` if it is absent.
+///
+/// # Safety
+///
+/// As for every use of a pointer from C (see `pointers.rs`).
+#[inline]
+unsafe fn text<'a>(pointer: *const c_char, length: usize) -> Option<Option<&'a [u8]>> {
+    // SAFETY: as asked of our caller.
+    unsafe { bytes(pointer, length, "") }.ok()
+}
+
+/// # Safety
+///
+/// As for every use of a pointer from C (see `pointers.rs`).
+#[inline]
+unsafe fn core<'a>(registry: *const bpos_registry) -> Option<&'a Registry> {
+    // SAFETY: as asked of our caller.
+    Some(unsafe { borrowed(registry, "") }.ok()?.core())
 }
 
 /// Prints what a decision of C's has to tell the client.
@@ -297,10 +312,6 @@ unsafe fn render(
     })
 }
 
-fn scope_of(id: u32) -> Result<Scope, Misuse> {
-    Scope::from_id(id).ok_or(Misuse { argument: "scope", fault: "is 0, which is no scope" })
-}
-
 impl bpos_decision {
     /// Zero, but for the status.
     const UNDECIDED: Self = Self {
@@ -320,28 +331,33 @@ impl bpos_decision {
     };
 
     #[inline]
-    fn of(size: u32, decided: &Decided) -> Self {
-        let (status, reason, retry_after_s, found, scope) = match decided {
-            Ok(grant) => (200, ALLOWED, 0, &grant.decision, &ScopeName::EMPTY),
-            Err(denial) => {
-                let (status, reason) = (i32::from(denial.status()), denial.reason as u32);
-                (status, reason, denial.retry_after_s().unwrap_or(0), &denial.decision, &denial.scope_name)
-            }
-        };
+    fn of_grant(size: u32, grant: &Grant) -> Self {
+        Self { status: 200, reason: ALLOWED, ..Self::found(size, &grant.decision) }
+    }
+
+    #[inline]
+    fn of_denial(size: u32, denial: &Denial) -> Self {
+        Self {
+            status: i32::from(denial.status()),
+            reason: denial.reason as u32,
+            retry_after_s: denial.retry_after_s().unwrap_or(0),
+            scope: denial.scope_name.padded().map(|byte| byte as c_char),
+            ..Self::found(size, &denial.decision)
+        }
+    }
+
+    #[inline]
+    fn found(size: u32, found: &Decision) -> Self {
         Self {
             size,
-            status,
-            reason,
             required_scope: found.scope.map_or(0, Scope::id),
             limit: found.limit,
             remaining: found.remaining,
-            retry_after_s,
             reset_s: found.reset_s,
             test_mode: u8::from(found.test_mode),
-            reserved: [0; 7],
             key_id: found.key_id.padded().map(|byte| byte as c_char),
             store: found.store.padded().map(|byte| byte as c_char),
-            scope: scope.padded().map(|byte| byte as c_char),
+            ..Self::UNDECIDED
         }
     }
 
@@ -413,11 +429,11 @@ mod tests {
         for reason in DENIALS {
             let decision = Decision { limit: 7, remaining: 0, reset_s: 42, ..Decision::EMPTY };
             let denial = Denial { reason, decision, scope_name };
-            let back = bpos_decision::of(200, &Err(denial)).decided().expect_err("a denial stays one");
+            let back = bpos_decision::of_denial(200, &denial).decided().expect_err("a denial stays one");
             assert_eq!((back.headers(), back.body()), (denial.headers(), denial.body()), "{reason}");
         }
         let grant = Grant { decision: Decision { limit: 7, remaining: 6, reset_s: 42, ..Decision::EMPTY } };
-        let back = bpos_decision::of(200, &Ok(grant)).decided().expect("a grant stays one");
+        let back = bpos_decision::of_grant(200, &grant).decided().expect("a grant stays one");
         assert_eq!(back.headers(), grant.headers());
     }
 

@@ -1,0 +1,606 @@
+/*
+ * bpos: an embedded authority for API keys. One call, one answer: 200, 401, 403 or 429.
+ *
+ * Generated from the library's source. Do not edit: change src/ffi, and run `make header`.
+ *
+ * The rules that hold for every function:
+ *
+ * - A text is a pointer and a length, and need not end with a NUL. (NULL, 0) is an absent text; a pointer with length 0
+ *   is an empty one; (NULL, n) is misuse, and so is a length over PTRDIFF_MAX.
+ * - A pointer that is NULL or misaligned where that is not allowed is misuse. Misuse is answered, never undefined: with
+ *   500, BPOS_ERR_INVALID_ARGUMENT, 0 or nothing. Any other pointer must point to what it says.
+ * - Arguments stay the caller's and are not used after the call.
+ * - bpos_decision and bpos_error begin with `size`: set it to sizeof before the call. They only ever grow at the end, so
+ *   programs and libraries of different versions get along.
+ * - const means: not changed, and may be shared. A bpos_registry is safe to use from any thread at once.
+ * - Nothing unwinds or jumps into the caller, and errno says nothing. The library spawns no thread, installs no signal
+ *   handler and writes to neither stdout nor stderr.
+ * - Numbers are never reused. Treat one that you do not know as an error, or as a denial.
+ *
+ * examples/authorize.c is a whole program.
+ */
+
+
+/**
+ * The values of a bpos_status. These numbers never change and are never reused.
+ *
+ * Methods:
+ *   bpos_status_name()   the name of one, for logs
+ */
+typedef enum bpos_status_code {
+    /**
+     * It is done.
+     */
+    BPOS_OK = 0,
+    /**
+     * An argument is NULL, misaligned, or has no meaning here: a memory registry was told to reload, for instance.
+     */
+    BPOS_ERR_INVALID_ARGUMENT = 1,
+    /**
+     * The operating system refused to open, read or write the registry file.
+     */
+    BPOS_ERR_IO = 2,
+    /**
+     * A document is not what its format asks for. The message names the key, the member, line and column.
+     */
+    BPOS_ERR_FORMAT = 3,
+    /**
+     * There is no key with that id.
+     */
+    BPOS_ERR_NOT_FOUND = 4,
+    /**
+     * The change contradicts what is in force: a duplicate id or digest, or a revoked key brought back.
+     */
+    BPOS_ERR_CONFLICT = 5,
+    /**
+     * The registry file may be written by others, or belongs to somebody else.
+     */
+    BPOS_ERR_PERMISSION = 6,
+    /**
+     * The change is in force in this process, but could not be written to the registry file.
+     */
+    BPOS_ERR_NOT_DURABLE = 7,
+    /**
+     * The registry was opened read-only.
+     */
+    BPOS_ERR_READ_ONLY = 8,
+    /**
+     * The document is older (its revision is lower) than what is in force.
+     */
+    BPOS_ERR_STALE = 9,
+    /**
+     * Something is larger than its stated maximum, or there is no memory for it.
+     */
+    BPOS_ERR_LIMIT = 10,
+    /**
+     * bpos panicked, which is a defect of it. The registry can still be used.
+     */
+    BPOS_ERR_PANIC = 11,
+} bpos_status_code;
+
+/**
+ * Why a request was denied, in the order of the checks: the first that fails decides. The `reason` of a
+ * bpos_decision. These numbers never change and are never reused; a future library may have others.
+ *
+ * Methods:
+ *   bpos_reason_name()   the name of one, for logs
+ */
+typedef enum bpos_reason {
+    /**
+     * bpos could not decide: misuse, no memory, a time out of range, or a scope that does not exist. 500.
+     */
+    BPOS_REASON_INTERNAL = 0,
+    /**
+     * The request target's query holds a key, where logs and histories record it. 401.
+     */
+    BPOS_REASON_KEY_IN_URL = 1,
+    /**
+     * There is no key, or an empty one. 401.
+     */
+    BPOS_REASON_MISSING_KEY = 2,
+    /**
+     * The key is not "bpos_" and 16 to 123 ASCII letters and digits. 401.
+     */
+    BPOS_REASON_MALFORMED_KEY = 3,
+    /**
+     * The registry does not hold the key's digest. 401.
+     */
+    BPOS_REASON_UNKNOWN_KEY = 4,
+    /**
+     * The key was revoked, for good. 401.
+     */
+    BPOS_REASON_REVOKED_KEY = 5,
+    /**
+     * The key is disabled for now. 401.
+     */
+    BPOS_REASON_DISABLED_KEY = 6,
+    /**
+     * The key's expiry, or a rotated-out secret's end of grace, has come. 401.
+     */
+    BPOS_REASON_EXPIRED_KEY = 7,
+    /**
+     * The key belongs to another store than the request's. 401.
+     */
+    BPOS_REASON_WRONG_STORE = 8,
+    /**
+     * No route of the policy matches the method and the path. 403.
+     */
+    BPOS_REASON_UNMAPPED_ROUTE = 9,
+    /**
+     * The key lacks the scope that the route needs. 403.
+     */
+    BPOS_REASON_INSUFFICIENT_SCOPE = 10,
+    /**
+     * The key is in test mode, and the operation writes. 403.
+     */
+    BPOS_REASON_TEST_MODE = 11,
+    /**
+     * As many requests as the key's limit were admitted in the last 60 seconds. 429.
+     */
+    BPOS_REASON_RATE_LIMITED = 12,
+    /**
+     * The request is allowed. 200.
+     */
+    BPOS_REASON_ALLOWED = 13,
+} bpos_reason;
+
+/**
+ * The scopes of the built-in policy, for bpos_authorize_scope(). A policy of the host's own numbers its other scopes
+ * from 12 on: ask bpos_scope_id() for them. These numbers never change and are never reused; 0 is no scope.
+ */
+typedef enum bpos_scope {
+    /**
+     * products:read: products, categories, brands, store settings.
+     */
+    BPOS_SCOPE_PRODUCTS_READ = 1,
+    /**
+     * customers:read: customer profiles, loyalty info.
+     */
+    BPOS_SCOPE_CUSTOMERS_READ = 2,
+    /**
+     * sales:read: sales history, receipts, line items.
+     */
+    BPOS_SCOPE_SALES_READ = 3,
+    /**
+     * inventory:read: stock levels, inventory adjustments.
+     */
+    BPOS_SCOPE_INVENTORY_READ = 4,
+    /**
+     * loyalty:read: loyalty tiers, rewards, transactions.
+     */
+    BPOS_SCOPE_LOYALTY_READ = 5,
+    /**
+     * gift_cards:read: gift card balances.
+     */
+    BPOS_SCOPE_GIFT_CARDS_READ = 6,
+    /**
+     * store_credits:read: store credit balances.
+     */
+    BPOS_SCOPE_STORE_CREDITS_READ = 7,
+    /**
+     * products:write: bulk-update product prices and stock. Includes products:read.
+     */
+    BPOS_SCOPE_PRODUCTS_WRITE = 8,
+    /**
+     * customers:write: create and update customer records. Includes customers:read.
+     */
+    BPOS_SCOPE_CUSTOMERS_WRITE = 9,
+    /**
+     * inventory:write: create stock adjustments. Includes inventory:read.
+     */
+    BPOS_SCOPE_INVENTORY_WRITE = 10,
+    /**
+     * webhooks:manage: create, update, and delete webhook subscriptions.
+     */
+    BPOS_SCOPE_WEBHOOKS_MANAGE = 11,
+} bpos_scope;
+
+/**
+ * The keys of a platform, ready to decide.
+ *
+ * It lives from bpos_registry_open() or bpos_registry_from_json() until bpos_registry_close(). Any number of threads may
+ * use it at once, and any of them may change it meanwhile; only closing it must come after everybody's last use. After a
+ * change returns, every decision that starts later, on any thread, is made with it. A process may fork at any time: the
+ * child can authorize and reload.
+ *
+ * Methods:
+ *   bpos_registry_open(), bpos_registry_from_json()   make one, which bpos_registry_close() must free
+ *   bpos_authorize(), bpos_authorize_scope()          decide on a request
+ *   bpos_authorize_at(), bpos_authorize_scope_at()    the same at a given time
+ *   bpos_scope_id()                                   the number of a scope
+ *   bpos_registry_reload()                            reads the file of a file registry again
+ *   bpos_registry_apply()                             feeds changes into a memory registry
+ *   bpos_registry_export()                            the document in force
+ *   bpos_registry_stats()                             what it has counted
+ *   bpos_registry_close()                             frees it
+ */
+typedef struct bpos_registry bpos_registry;
+
+/**
+ * What a cold function returns: one of bpos_status_code, 0 for success. A future library may return others.
+ */
+typedef int32_t bpos_status;
+
+/**
+ * What went wrong in a cold function, for a program and for a person.
+ *
+ * The caller owns it, sets `size` to sizeof(bpos_error) and passes it to one call; it holds no pointer and needs no
+ * freeing. One thread may use it at a time. Every function that takes one takes NULL too, and then says only the status.
+ * A call that succeeds writes BPOS_OK and an empty message. One that is smaller than the library knows it, or
+ * misaligned, is BPOS_ERR_INVALID_ARGUMENT: the call does nothing and writes nothing.
+ */
+typedef struct bpos_error {
+    /**
+     * sizeof(bpos_error), set by the caller. Not changed.
+     */
+    uint32_t size;
+    /**
+     * What the function returned.
+     */
+    bpos_status code;
+    /**
+     * What is wrong, where, and what was expected: UTF-8, NUL-terminated, cut if it is longer. Never holds a key.
+     */
+    char message[504];
+} bpos_error;
+
+/**
+ * A text that the library allocated.
+ *
+ * The caller owns the struct, and the library the memory that it points to, until bpos_buffer_free(). One thread may
+ * use it at a time. A function that writes one overwrites whatever it held before without freeing it, and writes
+ * {NULL, 0} if it fails.
+ *
+ * Methods:
+ *   bpos_registry_export(), bpos_registry_stats()   fill one
+ *   bpos_buffer_free()                              wipes and frees it
+ */
+typedef struct bpos_buffer {
+    /**
+     * UTF-8, with a NUL behind it that `len` does not count. Not to be changed, and NULL once it is freed.
+     */
+    char *data;
+    /**
+     * How many bytes it has. Not to be changed.
+     */
+    size_t len;
+} bpos_buffer;
+
+/**
+ * The answer to one request: what to do, why, and what to tell the client.
+ *
+ * The caller owns it, sets `size` to sizeof(bpos_decision) and passes it to one call, which fills it in; it holds no
+ * pointer, needs no freeing, and stays valid without its registry. One thread may use it at a time. Everything that
+ * the decision did not come to is zero or empty; all zero is a denial (status 0 is not 200).
+ *
+ * Methods:
+ *   bpos_authorize(), bpos_authorize_at()               fill one in, routing by method and target
+ *   bpos_authorize_scope(), bpos_authorize_scope_at()   fill one in, for a scope that the host names
+ *   bpos_decision_headers(), bpos_decision_body()       the answer to give to the client
+ *   bpos_reason_name()                                  its reason, for logs
+ */
+typedef struct bpos_decision {
+    /**
+     * sizeof(bpos_decision), set by the caller. Not changed.
+     */
+    uint32_t size;
+    /**
+     * The HTTP status: 200 if the request is allowed; 401, 403 or 429 if not; 500 if bpos could not decide.
+     */
+    int32_t status;
+    /**
+     * Exactly why, one of bpos_reason. For the host: a client is told what bpos_decision_body() says.
+     */
+    uint32_t reason;
+    /**
+     * The scope that the operation needs; 0 if the decision did not come so far.
+     */
+    uint32_t required_scope;
+    /**
+     * The key's limit, requests in any 60 seconds, on 200 and 429; otherwise 0.
+     */
+    uint32_t limit;
+    /**
+     * How many more requests would be admitted now, after this one.
+     */
+    uint32_t remaining;
+    /**
+     * On 429: whole seconds, rounded up and at least 1, until a request will be admitted again. Otherwise 0.
+     */
+    uint32_t retry_after_s;
+    /**
+     * On 200 and 429: whole seconds, rounded up, until the oldest counted request leaves the window and one more is
+     * free. Otherwise 0.
+     */
+    uint32_t reset_s;
+    /**
+     * 1 if the key is in test mode, otherwise 0. Known once the secret is proved.
+     */
+    uint8_t test_mode;
+    /**
+     * Zero.
+     */
+    uint8_t reserved[7];
+    /**
+     * The id of the key, for logs, NUL-terminated. Empty unless the client proved that it holds the secret.
+     */
+    char key_id[32];
+    /**
+     * The store that the key belongs to, NUL-terminated. Empty unless the client proved that it holds the secret. Not
+     * for the client on a denial.
+     */
+    char store[64];
+    /**
+     * The name of the required scope on a 403 that tells the client of one, NUL-terminated. Otherwise empty.
+     */
+    char scope[64];
+} bpos_decision;
+
+/**
+ * The BPOS_ABI_VERSION of the library that is loaded. A program that finds another one than its own has loaded the
+ * wrong library.
+ */
+uint32_t bpos_abi_version(void);
+
+/**
+ * The version of the library that is loaded, such as "0.1.0": the BPOS_VERSION of its header.
+ *
+ * Returns a text that lives as long as the library. Never NULL.
+ */
+const char *bpos_version(void);
+
+/**
+ * The name of a status, for logs: "ok", "io", "not_durable".
+ *
+ * status: any number. For one that no status has, the name is "unknown".
+ *
+ * Returns a text that lives as long as the library. Never NULL.
+ */
+const char *bpos_status_name(bpos_status status);
+
+/**
+ * The name of a reason, for logs: "rate_limited", "allowed".
+ *
+ * reason: any number. For one that no reason has, the name is "internal".
+ *
+ * Returns a text that lives as long as the library. Never NULL.
+ */
+const char *bpos_reason_name(uint32_t reason);
+
+/**
+ * Opens a registry file.
+ *
+ * path, path_len: of the registry document. NULL is misuse.
+ * options_json, options_json_len: a JSON object such as {"policy": {...}, "read_only": true}, both optional; NULL and 0
+ *   for the defaults.
+ * out: set to the registry, which the caller owns and frees with bpos_registry_close(); to NULL on failure. NULL is misuse.
+ * error: may be NULL.
+ *
+ * Returns BPOS_OK; BPOS_ERR_IO if the file cannot be read; BPOS_ERR_PERMISSION if others may write it; BPOS_ERR_FORMAT,
+ * BPOS_ERR_CONFLICT or BPOS_ERR_LIMIT if it is no sound registry document, or the options are not.
+ */
+bpos_status bpos_registry_open(const char *path,
+                               size_t path_len,
+                               const char *options_json,
+                               size_t options_json_len,
+                               struct bpos_registry **out,
+                               struct bpos_error *error);
+
+/**
+ * Makes a memory registry from a document: the host's own database is the source of truth, and feeds changes in with
+ * bpos_registry_apply(). Nothing is ever written.
+ *
+ * json, json_len: the registry document. NULL is misuse.
+ * options_json, options_json_len: as with bpos_registry_open().
+ * out: set to the registry, which the caller owns and frees with bpos_registry_close(); to NULL on failure. NULL is misuse.
+ * error: may be NULL.
+ *
+ * Returns BPOS_OK; BPOS_ERR_FORMAT, BPOS_ERR_CONFLICT or BPOS_ERR_LIMIT if the document or the options are not sound.
+ */
+bpos_status bpos_registry_from_json(const char *json,
+                                    size_t json_len,
+                                    const char *options_json,
+                                    size_t options_json_len,
+                                    struct bpos_registry **out,
+                                    struct bpos_error *error);
+
+/**
+ * Reads the registry file again and decides by it from now on. All or nothing: after a failure, what was in force stays.
+ * Keys whose id stays keep their window and their counts; a key that was revoked here stays revoked.
+ *
+ * registry: a file registry. NULL is misuse.
+ * error: may be NULL.
+ *
+ * Returns BPOS_OK; a status as from bpos_registry_open(); BPOS_ERR_STALE if the file's revision is lower than the one in
+ * force; BPOS_ERR_INVALID_ARGUMENT for a memory registry.
+ */
+bpos_status bpos_registry_reload(struct bpos_registry *registry,
+                                 struct bpos_error *error);
+
+/**
+ * Feeds changes into a memory registry. All or nothing: if one record is refused, none is applied.
+ *
+ * registry: a memory registry. NULL is misuse.
+ * records_json, records_json_len: a JSON array of records, each as in the registry document. A record with a known id
+ *   replaces the one before, and keeps its window; others are added. NULL is misuse.
+ * error: may be NULL.
+ *
+ * Returns BPOS_OK; BPOS_ERR_FORMAT or BPOS_ERR_LIMIT for a malformed record; BPOS_ERR_CONFLICT for a duplicate id or
+ * digest, or a revoked key brought back; BPOS_ERR_INVALID_ARGUMENT for a file registry; BPOS_ERR_READ_ONLY for a
+ * read-only one.
+ */
+bpos_status bpos_registry_apply(struct bpos_registry *registry,
+                                const char *records_json,
+                                size_t records_json_len,
+                                struct bpos_error *error);
+
+/**
+ * Gives the registry document that is in force, as JSON. It holds digests, and no key.
+ *
+ * registry: NULL is misuse.
+ * out: set to the document, which the caller frees with bpos_buffer_free(); to {NULL, 0} on failure. NULL is misuse.
+ * error: may be NULL.
+ *
+ * Returns BPOS_OK; BPOS_ERR_LIMIT if there is no memory for it.
+ */
+bpos_status bpos_registry_export(const struct bpos_registry *registry,
+                                 struct bpos_buffer *out,
+                                 struct bpos_error *error);
+
+/**
+ * Gives what the registry has counted, as a JSON object: {"keys": 3, "revision": 12, "allowed": 70, "denied":
+ * {"internal": 0, "key_in_url": 2, ...}}. Reads the counters of every key, so its cost grows with them.
+ *
+ * registry: NULL is misuse.
+ * out: set to the object, which the caller frees with bpos_buffer_free(); to {NULL, 0} on failure. NULL is misuse.
+ * error: may be NULL.
+ *
+ * Returns BPOS_OK; BPOS_ERR_LIMIT if there is no memory for it.
+ */
+bpos_status bpos_registry_stats(const struct bpos_registry *registry,
+                                struct bpos_buffer *out,
+                                struct bpos_error *error);
+
+/**
+ * Frees a registry. No thread may use it any more, nor after this.
+ *
+ * registry: NULL does nothing.
+ */
+void bpos_registry_close(struct bpos_registry *registry);
+
+/**
+ * The number of a scope of the registry's policy, for bpos_authorize_scope(). Ask once and keep it.
+ *
+ * registry: NULL has no scopes.
+ * name, name_len: the whole name, such as "products:read". NULL is no scope's.
+ *
+ * Returns the number, or 0 if there is no such scope.
+ */
+uint32_t bpos_scope_id(const struct bpos_registry *registry, const char *name, size_t name_len);
+
+/**
+ * Decides on a request by its method and target, now. Takes no lock, and allocates only at a key's first use.
+ *
+ * registry: decides. NULL is misuse.
+ * api_key, api_key_len: the value of the X-API-Key header as it was received. NULL and 0 if there is none.
+ * store, store_len: the store that the request is for, such as the host name's first label. NULL and 0 leave that check
+ *   out; a store that is there but empty matches no key.
+ * method, method_len: such as "GET". NULL and 0 match no route.
+ * target, target_len: the request target as it was received, path and query, not decoded. NULL and 0 match no route.
+ * out: filled in, whatever the outcome, if it is neither NULL nor misaligned and its `size` is right; otherwise that is
+ *   misuse and nothing is written.
+ *
+ * A text is (pointer, length) and need not end with a NUL. NULL with a length that is not 0 is misuse. All arguments
+ * stay the caller's and are not used after the call.
+ *
+ * Returns the HTTP status, the same as out->status: 200 if the request is allowed, and only then; 401, 403 or 429 if it
+ * is not; 500 after misuse, or if bpos could not decide.
+ */
+int32_t bpos_authorize(const struct bpos_registry *registry,
+                       const char *api_key,
+                       size_t api_key_len,
+                       const char *store,
+                       size_t store_len,
+                       const char *method,
+                       size_t method_len,
+                       const char *target,
+                       size_t target_len,
+                       struct bpos_decision *out);
+
+/**
+ * Decides on a request whose scope the host names, now: for hosts that route by themselves. The operation counts as
+ * writing if the scope does. Everything else is as with bpos_authorize(), but the request target is not known, so a key
+ * in a URL is the host's to refuse.
+ *
+ * scope: one of bpos_scope, or from bpos_scope_id(). A number that the registry's policy does not have is 500.
+ *
+ * Returns the HTTP status, as bpos_authorize().
+ */
+int32_t bpos_authorize_scope(const struct bpos_registry *registry,
+                             const char *api_key,
+                             size_t api_key_len,
+                             const char *store,
+                             size_t store_len,
+                             uint32_t scope,
+                             struct bpos_decision *out);
+
+/**
+ * Like bpos_authorize(), at a given time: for tests and replays. Times of all functions must come from the same clocks: a
+ * monotonic time before the key's last admission counts as that one.
+ *
+ * unix_ms: milliseconds since 1970-01-01T00:00:00Z. Decides whether a key has expired, and nothing else.
+ * monotonic_us: microseconds on a clock that never goes back and counts suspended time. Decides the rate limit, and
+ *   nothing else. More than 2^48 - 2 is 500.
+ *
+ * Returns the HTTP status, as bpos_authorize().
+ */
+int32_t bpos_authorize_at(const struct bpos_registry *registry,
+                          const char *api_key,
+                          size_t api_key_len,
+                          const char *store,
+                          size_t store_len,
+                          const char *method,
+                          size_t method_len,
+                          const char *target,
+                          size_t target_len,
+                          int64_t unix_ms,
+                          uint64_t monotonic_us,
+                          struct bpos_decision *out);
+
+/**
+ * Like bpos_authorize_scope(), at a given time: for tests and replays. The times are as with bpos_authorize_at().
+ *
+ * Returns the HTTP status, as bpos_authorize().
+ */
+int32_t bpos_authorize_scope_at(const struct bpos_registry *registry,
+                                const char *api_key,
+                                size_t api_key_len,
+                                const char *store,
+                                size_t store_len,
+                                uint32_t scope,
+                                int64_t unix_ms,
+                                uint64_t monotonic_us,
+                                struct bpos_decision *out);
+
+/**
+ * Writes the headers for the answer, each as "Name: value" and CR LF: WWW-Authenticate on 401, Retry-After on 429,
+ * RateLimit-Policy and RateLimit on 200 and 429, and on a denial the Content-Type of the body.
+ *
+ * decision: one that was filled in. One that no decision can be, NULL and one with a wrong `size` are answered as 500.
+ * buf, cap: where to write, and how many bytes fit. If cap is not 0, a NUL ends what is written, and what does not fit
+ *   before it is left out. NULL and 0 only ask for the length; NULL with another cap writes nothing.
+ *
+ * Returns the length of the whole, without the NUL: if it is not less than cap, something was left out. 0 after misuse.
+ */
+size_t bpos_decision_headers(const struct bpos_decision *decision,
+                             char *buf,
+                             size_t cap);
+
+/**
+ * Writes the body for the answer: on a denial an RFC 9457 problem in JSON, UTF-8; when the request is allowed, nothing.
+ * It tells the client no more than it may know.
+ *
+ * decision, buf, cap: as with bpos_decision_headers().
+ *
+ * Returns the length of the whole, without the NUL, as bpos_decision_headers().
+ */
+size_t bpos_decision_body(const struct bpos_decision *decision,
+                          char *buf,
+                          size_t cap);
+
+/**
+ * Wipes and frees what a buffer holds, and makes it {NULL, 0}. The struct itself is the caller's.
+ *
+ * buffer: one that the library filled, or {NULL, 0}. NULL does nothing, and neither does a second call.
+ */
+void bpos_buffer_free(struct bpos_buffer *buffer);
+
+/**
+ * Masks every API key in a text, percent-encoded ones too: what stays of each is "bpos_" and the next four
+ * characters, and then asterisks. For log lines, in place; the length stays.
+ *
+ * text, len: the text, which need not be UTF-8 and need not end with a NUL. NULL masks nothing.
+ *
+ * Returns how many keys there were.
+ */
+size_t bpos_redact(char *text, size_t len);

@@ -1,0 +1,162 @@
+#!/usr/bin/env bash
+# The C ABI, from the side of C: every program as C99, C11, C17 and C++17, linked to the shared and the static library.
+#
+#   tests/c/run.sh                          with the library of `make lib`, in target/lib
+#   BPOS_LIB=/elsewhere tests/c/run.sh      with another
+#
+# The last line is "N passed, M failed".
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+
+lib=$(realpath -m "${BPOS_LIB:-target/lib}")
+out=$(mktemp -d)
+umask 077 # a registry file that others may write is refused
+trap 'rm -rf "$out"' EXIT
+
+need() { # TOOL PACKAGE
+    command -v "$1" >/dev/null || { echo "$1 is missing: install it (Debian: apt-get install $2)"; missing=1; }
+}
+missing=0
+need gcc gcc
+need g++ g++
+need nm binutils
+need readelf binutils
+need python3 python3
+need valgrind valgrind
+for file in libbpos.so libbpos.a; do
+    [ -e "$lib/$file" ] || { echo "$lib/$file is missing: run \`make lib\`, or set BPOS_LIB to the folder with it"; missing=1; }
+done
+if [ "$missing" = 1 ]; then
+    echo "0 passed, 1 failed"
+    exit 1
+fi
+
+passed=0
+failed=0
+check() { # NAME COMMAND...: one test. Its output shows where it fails.
+    local name=$1
+    shift
+    if "$@" >"$out/log" 2>&1; then
+        passed=$((passed + 1))
+        echo "ok      $name$(grep -E '^(memory|file|vectors): ' "$out/log" | sed 's/^/ | /' | tr -d '\n')"
+    else
+        failed=$((failed + 1))
+        echo "FAILED  $name"
+        sed 's/^/        /' "$out/log" | head -n 40
+    fi
+}
+
+warnings=(-Wall -Wextra -pedantic -Wundef -Werror)
+c_warnings=("${warnings[@]}" -Wstrict-prototypes)
+shared=(-L"$lib" -lbpos -Wl,-rpath,"$lib")
+static=("$lib/libbpos.a" -lpthread -ldl -lm)
+
+compile() { # STANDARD SOURCE ARGUMENT...
+    local standard=$1 source=$2
+    shift 2
+    case $standard in
+    c++*) g++ -std="$standard" "${warnings[@]}" -x c++ -Iinclude -O1 -g "$source" -x none "$@" -pthread ;;
+    *) gcc -std="$standard" "${c_warnings[@]}" -Iinclude -O1 -g "$source" "$@" -pthread ;;
+    esac
+}
+
+# ---- The headers ----
+
+echo '#include "bpos.h"' >"$out/bpos.c"
+printf '#include <stddef.h>\n#include <stdint.h>\n#include "bpos.ffi.h"\n' >"$out/ffi.c"
+for standard in c99 c11 c17 c++11 c++17 c++20; do
+    check "bpos.h as $standard" compile "$standard" "$out/bpos.c" -c -o "$out/bpos.o"
+done
+for standard in c99 c11 c17; do
+    check "bpos.ffi.h as $standard" compile "$standard" "$out/ffi.c" -c -o "$out/ffi.o"
+done
+
+without_comments() {
+    sed -e '/^ *\/\*/,/\*\//d' "$1"
+}
+same() { # What two commands print.
+    diff <(eval "$1") <(eval "$2")
+}
+without_preprocessor() {
+    ! grep -n '^ *#' include/bpos.ffi.h
+}
+check "bpos.ffi.h has no preprocessor line" without_preprocessor
+for header in bpos.h bpos.ffi.h; do
+    check "$header declares the exported symbols" same \
+        "without_comments include/$header | grep -oE '\bbpos_[a-z_]+\(' | tr -d '(' | sort" 'cat tests/c/symbols.txt'
+done
+
+# ---- The library ----
+
+check "the exported symbols are the committed ones" same \
+    "nm -D --defined-only '$lib/libbpos.so' | awk '{print \$3}' | sort" 'cat tests/c/symbols.txt'
+check "the SONAME carries the ABI version" same \
+    "readelf -d '$lib/libbpos.so' | sed -n 's/.*SONAME.*\[\(.*\)\]/\1/p'" \
+    "sed -n 's/^#define BPOS_ABI_VERSION /libbpos.so./p' include/bpos.h"
+
+# ---- The programs ----
+
+python3 tests/c/vectors.py tests/vectors/*.json >"$out/vectors"
+
+run() { # PROGRAM COMMAND...
+    local program=$1
+    shift
+    case $program in
+    vectors) "$@" <"$out/vectors" ;;
+    threads) "$@" "$out/keys.json" ;;
+    *) "$@" ;;
+    esac
+}
+build_and_run() { # PROGRAM STANDARD LINKAGE
+    local executable="$out/$1-$2-$3"
+    local -n libraries=$3
+    compile "$2" "tests/c/$1.c" -o "$executable" "${libraries[@]}" && run "$1" "$executable"
+}
+for program in header hostile vectors threads; do
+    for standard in c99 c11 c17 c++17; do
+        for linkage in shared static; do
+            check "$program as $standard, $linkage" build_and_run "$program" "$standard" "$linkage"
+        done
+    done
+done
+
+check "wiped as c11, shared" build_and_run wiped c11 shared
+
+memcheck() { # PROGRAM
+    run "$1" valgrind --quiet --error-exitcode=9 --leak-check=full \
+        --errors-for-leak-kinds=definite,indirect,possible "$out/$1-c11-shared"
+}
+check "hostile under valgrind" memcheck hostile
+check "vectors under valgrind" memcheck vectors
+
+sanitized() {
+    compile c11 tests/c/hostile.c -fsanitize=address,undefined -fno-sanitize-recover=all -o "$out/sanitized" \
+        "${shared[@]}" && "$out/sanitized"
+}
+check "hostile under AddressSanitizer" sanitized
+
+# ---- The example ----
+
+key=bpos_example0123456789
+cat >"$out/example.json" <<JSON
+{"version": 1, "keys": [{"id": "key_1", "name": "Website Sync", "store": "yourstore", "scopes": ["products:read"],
+  "sha256": "$(printf %s "$key" | sha256sum | cut -d' ' -f1)"}]}
+JSON
+example() { # KEY METHOD TARGET EXPECTED...: what it prints has each of these.
+    local answer
+    answer=$(API_KEY=$1 "$out/authorize" "$out/example.json" yourstore "$2" "$3" 2>&1)
+    shift 3
+    echo "$answer"
+    for expected in "$@"; do
+        grep -qF -- "$expected" <<<"$answer" || { echo "expected: $expected"; return 1; }
+    done
+}
+check "examples/authorize.c compiles" compile c99 examples/authorize.c -o "$out/authorize" "${shared[@]}"
+check "examples/authorize.c allows" example "$key" GET /api/v1/products \
+    'serve yourstore, to the key key_1' 'HTTP/1.1 200' 'RateLimit-Policy: "default";q=60;w=60'
+check "examples/authorize.c denies" example "$key" PATCH /api/v1/products/bulk \
+    'deny: insufficient_scope' 'HTTP/1.1 403' '"required_scope":"products:write"'
+check "examples/authorize.c says what is wrong" example '' GET / 'deny: missing_key' 'HTTP/1.1 401' 'WWW-Authenticate'
+
+echo "$passed passed, $failed failed"
+[ "$failed" = 0 ]

@@ -1,0 +1,170 @@
+//! What threads and forks must not break.
+
+#![allow(clippy::unwrap_used, unsafe_code, reason = "a test; to fork is unsafe")]
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use bpos::{DenyReason, Now, Registry, Request};
+use proptest::prelude::*;
+
+mod support;
+use support::{Key, document};
+
+const NOW: Now = Now { unix_ms: 1_795_521_600_000, monotonic_us: 1_000_000 };
+
+fn reads(key: &Key) -> Request<'_> {
+    Request::new("GET", "/api/v1/products").api_key(&key.plaintext).store("yourstore")
+}
+
+/// Threads ask for a key again and again. Once `apply` has returned, no decision that starts later admits it.
+#[test]
+fn no_decision_that_starts_after_a_revocation_admits() {
+    const ROUNDS: usize = 300;
+    let keys: Vec<Key> = (0..ROUNDS).map(|n| Key { rate_limit: 1_000, ..Key::new(n) }).collect();
+    let registry = Registry::from_json(document(1, &keys).as_bytes()).unwrap();
+    let revoked = AtomicUsize::new(0); // how many of the keys, from the first
+    let admitted = AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        for _ in 0..3 {
+            scope.spawn(|| {
+                loop {
+                    let gone = revoked.load(Ordering::SeqCst);
+                    if gone == ROUNDS {
+                        return;
+                    }
+                    if let Some(last) = gone.checked_sub(1) {
+                        let denial = registry.authorize_at(&reads(&keys[last]), NOW).unwrap_err();
+                        assert_eq!(denial.reason(), DenyReason::RevokedKey);
+                    }
+                    admitted.fetch_add(
+                        usize::from(registry.authorize_at(&reads(&keys[gone]), NOW).is_ok()),
+                        Ordering::Relaxed,
+                    );
+                }
+            });
+        }
+        for (n, key) in keys.iter().enumerate() {
+            while admitted.load(Ordering::Relaxed) <= n {
+                std::thread::yield_now(); // until the threads are there, and admitted
+            }
+            let record = Key { revoked: true, ..key.clone() }.record();
+            registry.apply(serde_json::to_vec(&vec![record]).unwrap().as_slice()).unwrap();
+            revoked.store(n + 1, Ordering::SeqCst);
+        }
+    });
+}
+
+/// Threads share a key's limit exactly, while the registry grows, is compacted, and changes the key around them.
+#[test]
+fn a_limit_is_shared_exactly_while_the_registry_changes() {
+    let hot = Key { rate_limit: 1_000, ..Key::new(0) };
+    let registry = Registry::from_json(document(1, std::slice::from_ref(&hot)).as_bytes()).unwrap();
+    let done = AtomicBool::new(false);
+    let admitted: usize = std::thread::scope(|scope| {
+        let changes = scope.spawn(|| {
+            let mut n = 0;
+            while !done.load(Ordering::Acquire) {
+                n += 1;
+                let records = [Key::new(n % 500 + 1).record(), hot.record()];
+                registry.apply(&serde_json::to_vec(&records).unwrap()).unwrap();
+            }
+            n
+        });
+        let threads: Vec<_> = (0..4)
+            .map(|_| scope.spawn(|| (0..20_000).filter(|_| registry.authorize_at(&reads(&hot), NOW).is_ok()).count()))
+            .collect();
+        let admitted = threads.into_iter().map(|thread| thread.join().unwrap()).sum();
+        done.store(true, Ordering::Release);
+        assert!(changes.join().unwrap() > 10, "there were changes meanwhile");
+        admitted
+    });
+    assert_eq!(admitted, 1_000);
+    assert_eq!(registry.stats().allowed, 1_000);
+}
+
+/// Threads hammer `authorize` and `reload` while the process forks: each child decides and reloads.
+#[test]
+fn a_child_of_a_fork_authorizes_and_reloads() {
+    const FORKS: usize = 1_000;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("keys.json");
+    let keys: Vec<Key> = (0..20).map(|n| Key { rate_limit: 1_000, ..Key::new(n) }).collect();
+    std::fs::write(&path, document(1, &keys)).unwrap();
+    let registry = Registry::open(&path).unwrap();
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !done.load(Ordering::Acquire) {
+                registry.reload().unwrap();
+            }
+        });
+        scope.spawn(|| {
+            while !done.load(Ordering::Acquire) {
+                let _ = registry.authorize_at(&reads(&keys[1]), NOW);
+            }
+        });
+        for number in 0..FORKS {
+            let key = &keys[2 + number % 18];
+            // SAFETY: the child only calls what must work after a fork, and leaves without running destructors.
+            let child = unsafe { libc::fork() };
+            assert!(child >= 0, "fork failed");
+            if child == 0 {
+                // SAFETY: an alarm without a handler ends the process.
+                unsafe { libc::alarm(20) };
+                let later = Now { monotonic_us: NOW.monotonic_us + number as u64 * 100_000, ..NOW };
+                let decided = registry.authorize_at(&reads(key), later).is_ok();
+                let reloaded = registry.reload().is_ok() && registry.reload().is_ok();
+                let decided_again = registry.authorize_at(&reads(key), later).is_ok();
+                // SAFETY: ends this process at once; nothing of the parent's is touched.
+                unsafe { libc::_exit(i32::from(!(decided && reloaded && decided_again))) };
+            }
+            let mut status = -1;
+            // SAFETY: the child is this process's own, and `status` outlives the call. A child that hangs is killed by
+            // its alarm, and shows here.
+            assert_eq!(unsafe { libc::waitpid(child, &raw mut status, 0) }, child);
+            assert_eq!(status, 0, "child {number}");
+        }
+        done.store(true, Ordering::Release);
+    });
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 2_000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Whatever comes, the answer is a denial, with a sound status and body.
+    #[test]
+    fn any_bytes_are_denied(
+        key in proptest::option::of(proptest::collection::vec(any::<u8>(), 0..200)),
+        store in proptest::option::of(proptest::collection::vec(any::<u8>(), 0..80)),
+        method in proptest::collection::vec(any::<u8>(), 0..10),
+        target in proptest::collection::vec(any::<u8>(), 0..300),
+        unix_ms in any::<i64>(),
+        monotonic_us in any::<u64>(),
+    ) {
+        let registry = Registry::from_json(document(1, &[Key::new(1)]).as_bytes()).unwrap();
+        let request = Request::new(&method[..], &target[..]).api_key(key.as_deref()).store(store.as_deref());
+        let now = Now { unix_ms, monotonic_us };
+        for answer in [registry.authorize_at(&request, now), registry.authorize(&request)] {
+            let denial = answer.unwrap_err();
+            prop_assert_eq!(denial.status(), 401);
+            prop_assert!(serde_json::from_str::<serde_json::Value>(&denial.body()).is_ok());
+        }
+    }
+
+    /// The same with a key that is good, and everything else as it comes.
+    #[test]
+    fn any_request_with_a_good_key_is_answered(
+        method in "(GET|HEAD|POST|PUT|[A-Z]{0,7})",
+        target in "(/api/v1/)?(products|customers|\\PC{0,20})(/\\PC{0,10})?(\\?\\PC{0,40})?",
+        unix_ms in any::<i64>(),
+        monotonic_us in any::<u64>(),
+    ) {
+        let key = Key::new(1);
+        let registry = Registry::from_json(document(1, std::slice::from_ref(&key)).as_bytes()).unwrap();
+        let request = Request::new(&method, &target).api_key(&key.plaintext);
+        match registry.authorize_at(&request, Now { unix_ms, monotonic_us }) {
+            Ok(grant) => prop_assert!(grant.scope() == Some(bpos::Scope::PRODUCTS_READ) && target.starts_with("/api/v1/products")),
+            Err(denial) => prop_assert!([401, 403, 500].contains(&denial.status())),
+        }
+    }
+}

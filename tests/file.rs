@@ -1,0 +1,442 @@
+//! The registry file: which files are read, which are refused and how the refusal reads, and what a reload changes.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that meets something unexpected has failed"
+)]
+
+mod sample;
+
+use std::fs::{self, File, Permissions};
+use std::io::Write;
+use std::os::unix::fs::{PermissionsExt, chown, symlink};
+use std::path::PathBuf;
+
+use bpos::{DenyReason, Error, ErrorKind, Options, Registry};
+use rustix::fs::{CWD, FileType, Mode, mknodat};
+use sample::{NOW, array, ask, document, exported, later, record, record_with, secret};
+use serde_json::json;
+use tempfile::TempDir;
+
+/// A registry file of its own for each test.
+struct Place {
+    directory: TempDir,
+    path: PathBuf,
+}
+
+impl Place {
+    fn new() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("keys.json");
+        Self { directory, path }
+    }
+
+    fn with(json: &[u8]) -> Self {
+        let place = Self::new();
+        place.write(json);
+        place
+    }
+
+    /// Writes the file, mode 0600.
+    fn write(&self, json: &[u8]) {
+        fs::write(&self.path, json).unwrap();
+        self.set_mode(0o600);
+    }
+
+    fn set_mode(&self, mode: u32) {
+        fs::set_permissions(&self.path, Permissions::from_mode(mode)).unwrap();
+    }
+
+    fn refusal(&self, read_only: bool) -> Error {
+        match open(&self.path, read_only) {
+            Err(error) => error,
+            Ok(_) => panic!("opened"),
+        }
+    }
+
+    /// A refusal with this kind and this text after the file's name.
+    #[track_caller]
+    fn assert_refused(&self, read_only: bool, kind: ErrorKind, text: &str) {
+        self.assert_names(&self.refusal(read_only), kind, text);
+    }
+
+    #[track_caller]
+    fn assert_names(&self, error: &Error, kind: ErrorKind, text: &str) {
+        assert_eq!((error.kind(), error.to_string()), (kind, format!("{:?}: {text}", self.path)));
+    }
+}
+
+fn open(path: &std::path::Path, read_only: bool) -> Result<Registry, Error> {
+    let mut options = Options::default();
+    options.read_only = read_only;
+    Registry::open_with(path, options)
+}
+
+fn user() -> u32 {
+    rustix::process::geteuid().as_raw()
+}
+
+fn one_key() -> Vec<u8> {
+    document(5, &[record(1)])
+}
+
+// ---- Opening ----
+
+#[test]
+fn a_file_that_is_not_there_is_an_error_and_not_an_empty_registry() {
+    let place = Place::new();
+    for read_only in [false, true] {
+        let text = "cannot open the registry file: No such file or directory (os error 2)";
+        place.assert_refused(read_only, ErrorKind::Io, text);
+    }
+    assert!(!place.path.exists(), "nothing is made");
+    assert_eq!(Registry::open("").err().unwrap().kind(), ErrorKind::Io);
+    assert_eq!(Registry::open("keys\0.json").err().unwrap().kind(), ErrorKind::Io);
+}
+
+#[test]
+fn an_empty_or_broken_file_is_an_error_that_names_it() {
+    let place = Place::with(b"");
+    place.assert_refused(
+        false,
+        ErrorKind::Format,
+        "the registry document: EOF while parsing a value at line 1 column 0",
+    );
+    place.write(b"{\"version\": 1,\n \"keys\": [{\"id\": 5}]}");
+    let text = "the registry document: key 1: member `id`: invalid type: integer `5`, expected a key's id, a string at line 2 \
+                column 18";
+    place.assert_refused(false, ErrorKind::Format, text);
+    place.write(&document(1, &[record(1), record(1)]));
+    let error = place.refusal(false);
+    assert_eq!(error.kind(), ErrorKind::Conflict);
+    assert!(
+        error
+            .to_string()
+            .starts_with(&format!("{:?}: key 2 (key_1): another key has the same id at line 1", place.path))
+    );
+}
+
+#[test]
+fn what_is_no_regular_file_is_refused() {
+    let text = "this is not a regular file; expected a registry document";
+    let place = Place::new();
+    fs::create_dir(&place.path).unwrap();
+    place.assert_refused(false, ErrorKind::Io, text);
+
+    // A pipe that nobody writes to: an open that waits for a writer would never come back.
+    let place = Place::new();
+    mknodat(CWD, &place.path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+    place.assert_refused(false, ErrorKind::Io, text);
+    place.assert_refused(true, ErrorKind::Io, text);
+
+    let place = Place::new();
+    let _socket = std::os::unix::net::UnixListener::bind(&place.path).unwrap();
+    assert_eq!(place.refusal(false).kind(), ErrorKind::Io);
+
+    assert_eq!(Registry::open("/dev/null").err().unwrap().kind(), ErrorKind::Io);
+}
+
+#[test]
+fn a_file_that_others_may_write_is_refused() {
+    for mode in [0o600, 0o400, 0o640, 0o644, 0o604, 0o700, 0o755] {
+        let place = Place::with(&one_key());
+        place.set_mode(mode);
+        assert!(Registry::open(&place.path).is_ok(), "mode {mode:04o}");
+    }
+    for mode in [0o660, 0o620, 0o606, 0o602, 0o622, 0o666, 0o777, 0o2660, 0o1602, 0o4620] {
+        let place = Place::with(&one_key());
+        place.set_mode(mode);
+        let text = format!("others may write this file (mode {mode:04o}); expected 0600: chmod go-w it");
+        place.assert_refused(false, ErrorKind::Permission, &text);
+        place.assert_refused(true, ErrorKind::Permission, &text);
+    }
+}
+
+#[test]
+fn a_file_of_another_user_is_refused() {
+    if user() != 0 {
+        return notice("the test of file owners needs root, to give files away");
+    }
+    let place = Place::with(&one_key());
+    for (owner, group) in [(0, 0), (0, 65_534)] {
+        chown(&place.path, Some(owner), Some(group)).unwrap();
+        assert!(Registry::open(&place.path).is_ok(), "{owner}:{group}");
+    }
+    for owner in [1, 65_534] {
+        chown(&place.path, Some(owner), Some(0)).unwrap();
+        let text = format!("the file belongs to user {owner}; expected root or this user, 0: chown it");
+        place.assert_refused(false, ErrorKind::Permission, &text);
+        place.assert_refused(true, ErrorKind::Permission, &text);
+    }
+    // A link of one's own does not make the file one's own.
+    let link = place.directory.path().join("link.json");
+    symlink(&place.path, &link).unwrap();
+    assert_eq!(open(&link, true).err().unwrap().kind(), ErrorKind::Permission);
+}
+
+#[test]
+fn a_file_that_may_not_be_read_is_refused() {
+    if user() == 0 {
+        return notice("the test of an unreadable file needs another user than root, who may read every file");
+    }
+    let place = Place::with(&one_key());
+    place.set_mode(0o000);
+    let text = "cannot open the registry file: Permission denied (os error 13)";
+    place.assert_refused(false, ErrorKind::Io, text);
+}
+
+/// Says that a test was left out, past the capture of what tests print.
+fn notice(text: &str) {
+    let line = format!("\n    LEFT OUT: {text}\n\n");
+    std::io::stderr().write_all(line.as_bytes()).unwrap();
+}
+
+#[test]
+fn a_symbolic_link_is_followed_only_by_a_registry_that_is_read_only() {
+    let place = Place::with(&one_key());
+    let link = Place { path: place.directory.path().join("link.json"), directory: tempfile::tempdir().unwrap() };
+    symlink(&place.path, &link.path).unwrap();
+    let text = "cannot open the registry file: Too many levels of symbolic links (os error 40); a registry that is written must \
+                be named by its own path, not by a link";
+    link.assert_refused(false, ErrorKind::Io, text);
+
+    let registry = open(&link.path, true).unwrap();
+    assert_eq!(ask(&registry, &secret(1), NOW), Ok(()));
+    place.write(&document(6, &[record(2)]));
+    registry.reload().unwrap();
+    assert_eq!(ask(&registry, &secret(2), NOW), Ok(()), "a reload follows it too");
+
+    // The file that it names is what counts, and it must be as sound as any.
+    place.set_mode(0o666);
+    assert_eq!(open(&link.path, true).err().unwrap().kind(), ErrorKind::Permission);
+
+    fs::remove_file(&place.path).unwrap();
+    link.assert_refused(false, ErrorKind::Io, text);
+    let text = "cannot open the registry file: No such file or directory (os error 2)";
+    link.assert_refused(true, ErrorKind::Io, text);
+}
+
+#[test]
+fn a_reload_refuses_a_link_that_took_the_file_s_place() {
+    let place = Place::with(&one_key());
+    let registry = Registry::open(&place.path).unwrap();
+    let other = place.directory.path().join("other.json");
+    fs::rename(&place.path, &other).unwrap();
+    symlink(&other, &place.path).unwrap();
+    assert_eq!(registry.reload().unwrap_err().kind(), ErrorKind::Io);
+    assert_eq!(ask(&registry, &secret(1), NOW), Ok(()));
+}
+
+#[test]
+fn a_file_over_a_gibibyte_is_refused_unread() {
+    let place = Place::with(b"");
+    // A hole: it has the size, and takes no room.
+    File::options().write(true).open(&place.path).unwrap().set_len((1 << 30) + 1).unwrap();
+    let text = "the file has 1073741825 bytes; expected at most 1073741824 (1 GiB)";
+    place.assert_refused(false, ErrorKind::Limit, text);
+    File::options().write(true).open(&place.path).unwrap().set_len(1 << 40).unwrap();
+    assert_eq!(place.refusal(false).kind(), ErrorKind::Limit);
+}
+
+// ---- Reloading ----
+
+#[test]
+fn a_reload_decides_by_the_new_file() {
+    let place = Place::with(&document(5, &[record(1), record(2)]));
+    let registry = Registry::open(&place.path).unwrap();
+    place.write(&document(6, &[record_with(1, &json!({"enabled": false})), record(3)]));
+    assert_eq!(ask(&registry, &secret(2), NOW), Ok(()), "not before it is told to");
+    registry.reload().unwrap();
+    assert_eq!(ask(&registry, &secret(1), NOW), Err(DenyReason::DisabledKey));
+    assert_eq!(ask(&registry, &secret(2), NOW), Err(DenyReason::UnknownKey));
+    assert_eq!(ask(&registry, &secret(3), NOW), Ok(()));
+    assert_eq!((registry.stats().keys, registry.stats().revision), (2, 6));
+}
+
+#[test]
+fn an_older_revision_is_refused_unless_forced() {
+    let place = Place::with(&document(5, &[record(1)]));
+    let registry = Registry::open(&place.path).unwrap();
+    place.write(&document(4, &[record(2)]));
+    let text = "the file has revision 4, but 5 is in force: an older file could bring back a revoked key; reload it by force if \
+                that is meant";
+    place.assert_names(&registry.reload().unwrap_err(), ErrorKind::Stale, text);
+    assert_eq!(ask(&registry, &secret(1), NOW), Ok(()));
+    assert_eq!(ask(&registry, &secret(2), NOW), Err(DenyReason::UnknownKey));
+    assert_eq!(registry.stats().revision, 5);
+
+    registry.reload_forced().unwrap();
+    assert_eq!(ask(&registry, &secret(2), NOW), Ok(()));
+    assert_eq!(registry.stats().revision, 4);
+
+    // The lower revision is the one in force now.
+    place.write(&document(4, &[record(3)]));
+    registry.reload().unwrap();
+    assert_eq!(ask(&registry, &secret(3), NOW), Ok(()), "an equal revision is accepted");
+    place.write(&json!({"version": 1, "keys": [record(1)]}).to_string().into_bytes());
+    assert_eq!(registry.reload().unwrap_err().kind(), ErrorKind::Stale, "no revision is revision 0");
+}
+
+#[test]
+fn a_reload_that_fails_leaves_everything_as_it_was() {
+    let bad = document(6, &[record(2), record_with(3, &json!({"rate_limit": 0}))]);
+    type Spoil = fn(&Place, &[u8]);
+    let cases: [(&str, Spoil, ErrorKind); 8] = [
+        ("vanished", |place, _| fs::remove_file(&place.path).unwrap(), ErrorKind::Io),
+        ("empty", |place, _| place.write(b""), ErrorKind::Format),
+        ("a bad record", |place, bad| place.write(bad), ErrorKind::Format),
+        ("a duplicate", |place, _| place.write(&document(6, &[record(2), record(2)])), ErrorKind::Conflict),
+        ("older", |place, _| place.write(&document(4, &[record(2)])), ErrorKind::Stale),
+        (
+            "writable by others",
+            |place, _| {
+                place.write(&document(6, &[record(2)]));
+                place.set_mode(0o622);
+            },
+            ErrorKind::Permission,
+        ),
+        (
+            "a directory",
+            |place, _| {
+                fs::remove_file(&place.path).unwrap();
+                fs::create_dir(&place.path).unwrap();
+            },
+            ErrorKind::Io,
+        ),
+        (
+            "too large",
+            |place, _| File::options().write(true).open(&place.path).unwrap().set_len((1 << 30) + 1).unwrap(),
+            ErrorKind::Limit,
+        ),
+    ];
+    for (name, spoil, kind) in cases {
+        let place = Place::with(&document(5, &[record_with(1, &json!({"rate_limit": 2}))]));
+        let registry = Registry::open(&place.path).unwrap();
+        assert_eq!(ask(&registry, &secret(1), NOW), Ok(()));
+        let before = (registry.export().unwrap(), registry.stats());
+        spoil(&place, &bad);
+        let error = registry.reload().unwrap_err();
+        assert_eq!(error.kind(), kind, "{name}: {error}");
+        assert!(error.to_string().starts_with(&format!("{:?}: ", place.path)), "{name}: {error}");
+        if kind != ErrorKind::Stale {
+            assert_eq!(registry.reload_forced().unwrap_err().kind(), kind, "{name}, by force");
+        }
+        assert_eq!((registry.export().unwrap(), registry.stats()), before, "{name}");
+        assert_eq!(ask(&registry, &secret(1), NOW), Ok(()), "{name}: one more was left");
+        assert_eq!(ask(&registry, &secret(1), NOW), Err(DenyReason::RateLimited), "{name}: and none after it");
+        assert_eq!(ask(&registry, &secret(2), NOW), Err(DenyReason::UnknownKey), "{name}");
+
+        // A sound file ends it.
+        let _ = fs::remove_dir(&place.path);
+        place.write(&document(6, &[record(2)]));
+        registry.reload().unwrap();
+        assert_eq!(ask(&registry, &secret(2), NOW), Ok(()), "{name}: afterwards");
+    }
+}
+
+#[test]
+fn a_reload_keeps_the_window_of_every_id_that_stays() {
+    let limited = |number, limit: u32| record_with(number, &json!({"rate_limit": limit}));
+    let place = Place::with(&document(1, &[limited(1, 3), limited(2, 3)]));
+    let registry = Registry::open(&place.path).unwrap();
+    let admitted = |number, now| (0..).take_while(|_| ask(&registry, &secret(number), now).is_ok()).count();
+    assert_eq!((admitted(1, NOW), admitted(2, NOW)), (3, 3));
+
+    for forced in [false, true] {
+        place.write(&document(2, &[limited(1, 3), limited(2, 3)]));
+        if forced {
+            registry.reload_forced().unwrap()
+        } else {
+            registry.reload().unwrap()
+        }
+        assert_eq!((admitted(1, NOW), admitted(2, NOW)), (0, 0), "forced: {forced}");
+    }
+    // A new limit holds at once, and what was used counts against it. A new secret is the same key.
+    let rotated = json!({"rate_limit": 5, "sha256": sample::digest(7)});
+    place.write(&document(3, &[limited(1, 5), record_with(2, &rotated)]));
+    registry.reload().unwrap();
+    assert_eq!((admitted(1, NOW), admitted(7, NOW)), (2, 2));
+    place.write(&document(4, &[limited(1, 1_000)]));
+    registry.reload().unwrap();
+    assert_eq!(admitted(1, NOW), 995);
+    place.write(&document(5, &[limited(1, 1), limited(2, 3)]));
+    registry.reload().unwrap();
+    assert_eq!(admitted(1, later(60)), 0, "the window is 60 seconds and its end counts");
+    assert_eq!(admitted(1, later(61)), 1);
+    assert_eq!(admitted(2, NOW), 3, "an id that was gone begins anew");
+    assert_eq!(registry.stats().allowed, 3 + 3 + 2 + 2 + 995 + 1 + 3, "and nothing that was counted is lost");
+}
+
+#[test]
+fn a_key_that_was_revoked_stays_revoked_unless_forced() {
+    let revoked = record_with(1, &json!({"revoked_at": "2026-11-01T00:00:00Z"}));
+    let place = Place::with(&document(5, &[revoked]));
+    let registry = Registry::open(&place.path).unwrap();
+    for (revision, record) in [
+        (5, record(1)),
+        (6, record(1)),
+        (7, record_with(1, &json!({"revoked_at": null, "enabled": true}))),
+        (8, record_with(1, &json!({"sha256": sample::digest(2)}))),
+    ] {
+        let used = if revision == 8 { 2 } else { 1 };
+        place.write(&document(revision, &[record]));
+        registry.reload().unwrap();
+        assert_eq!(ask(&registry, &secret(used), NOW), Err(DenyReason::RevokedKey), "revision {revision}");
+        assert_eq!(exported(&registry)["keys"][0]["revoked_at"], "2026-11-01T00:00:00Z", "since when is kept");
+    }
+    registry.reload_forced().unwrap();
+    assert_eq!(ask(&registry, &secret(2), NOW), Ok(()));
+    assert_eq!(exported(&registry)["keys"][0]["revoked_at"], json!(null));
+}
+
+#[test]
+fn a_reload_that_revokes_takes_effect_at_once() {
+    let place = Place::with(&document(5, &[record(1)]));
+    let registry = Registry::open(&place.path).unwrap();
+    assert_eq!(ask(&registry, &secret(1), NOW), Ok(()));
+    place.write(&document(6, &[record_with(1, &json!({"revoked_at": "2099-01-01T00:00:00Z"}))]));
+    registry.reload().unwrap();
+    assert_eq!(ask(&registry, &secret(1), NOW), Err(DenyReason::RevokedKey), "whatever the date");
+}
+
+// ---- Which registry takes which change ----
+
+#[test]
+fn each_registry_takes_only_the_changes_of_its_source_of_truth() {
+    let records = array(&[record(2)]);
+    let place = Place::with(&one_key());
+    for read_only in [false, true] {
+        let registry = open(&place.path, read_only).unwrap();
+        let error = registry.apply(&records).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidArgument);
+        let text = "a file registry takes its keys from its file; apply is for memory registries";
+        assert_eq!(error.to_string(), text);
+        assert_eq!(ask(&registry, &secret(2), NOW), Err(DenyReason::UnknownKey));
+    }
+
+    let registry = Registry::from_json(&one_key()).unwrap();
+    for error in [registry.reload().unwrap_err(), registry.reload_forced().unwrap_err()] {
+        let text = "a memory registry has no file to reload; feed its changes in with apply";
+        assert_eq!((error.kind(), error.to_string().as_str()), (ErrorKind::InvalidArgument, text));
+    }
+
+    let mut options = Options::default();
+    options.read_only = true;
+    let registry = Registry::from_json_with(&one_key(), options).unwrap();
+    let error = registry.apply(&records).unwrap_err();
+    assert_eq!((error.kind(), error.to_string().as_str()), (ErrorKind::ReadOnly, "the registry was opened read-only"));
+    assert_eq!(ask(&registry, &secret(1), NOW), Ok(()));
+    assert_eq!(ask(&registry, &secret(2), NOW), Err(DenyReason::UnknownKey));
+}
+
+#[test]
+fn opening_and_reloading_write_nothing() {
+    let place = Place::with(&one_key());
+    let registry = Registry::open(&place.path).unwrap();
+    registry.reload().unwrap();
+    assert_eq!(fs::read(&place.path).unwrap(), one_key());
+    let names: Vec<_> = fs::read_dir(place.directory.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(names, ["keys.json"]);
+}
