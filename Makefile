@@ -42,6 +42,6 @@ bench:
 
 # What is not there is named with how to get it.
 tools:
-	@for tool in $(CARGO) gcc g++ curl nm $(PYTHON); do \
-	  command -v $$tool >/dev/null || { echo "$$tool is missing: install it (Debian: cargo by rustup, gcc g++ binutils curl python3)"; exit 1; }; \
+	@for tool in $(CARGO) gcc g++ curl nm readelf valgrind strace $(PYTHON); do \
+	  command -v $$tool >/dev/null || { echo "$$tool is missing: install it (Debian: cargo by rustup, gcc g++ binutils curl valgrind strace python3)"; exit 1; }; \
 	done

@@ -384,6 +384,7 @@ fn unambiguous(path: &[u8]) -> Option<&[u8]> {
         return None;
     }
     // Most paths have nothing that needs a second look, and that is found out without a branch for each byte.
+    #[expect(clippy::indexing_slicing, reason = "there is a class for each byte")]
     let bytes = path.iter().fold(0, |found, byte| found | CLASSES[usize::from(*byte)]);
     if bytes & REFUSED != 0 || (bytes & SUSPECT != 0 && !(sound_dots(path) && sound_percents(path))) {
         return None;
@@ -407,7 +408,10 @@ static CLASSES: [u8; 256] = {
             b'!'..=b'~' => 0,
             _ => REFUSED,
         };
-        classes[byte] = class;
+        #[expect(clippy::indexing_slicing, reason = "the loop ends with the array")]
+        {
+            classes[byte] = class;
+        }
         byte += 1;
     }
     classes

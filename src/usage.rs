@@ -206,7 +206,7 @@ mod tests {
             }
             self.times.push(now);
             Verdict::Admitted {
-                remaining: limit - counted.len() as u32 - 1,
+                remaining: limit - u32::try_from(counted.len()).unwrap() - 1,
                 frees_in_us: counted.first().unwrap_or(&now) + SPAN_US + 1 - now,
             }
         }

@@ -229,9 +229,7 @@ fn word(lap: u16, time: u64) -> u64 {
 }
 
 fn lap_of(slot: u64) -> u16 {
-    #[expect(clippy::cast_possible_truncation, reason = "16 bits are left")]
-    let lap = (slot >> TIME_BITS) as u16;
-    lap
+    (slot >> TIME_BITS) as u16
 }
 
 fn time_of(slot: u64) -> u64 {

@@ -1,6 +1,6 @@
 //! What threads and forks must not break.
 
-#![allow(clippy::unwrap_used, unsafe_code, reason = "a test; to fork is unsafe")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, unsafe_code, reason = "a test; to fork is unsafe")]
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 

@@ -16,7 +16,6 @@ fn every_vector_is_decided_as_it_says() {
             calls += run_file(&path);
         }
     }
-    println!("{files} files, {calls} calls");
     assert!(files >= 10 && calls >= 7_000, "the vectors are not all there: {files} files, {calls} calls");
 }
 
@@ -47,21 +46,18 @@ fn run_call(registry: &Registry, call: &Value, place: &str) -> usize {
     let now = Now { unix_ms: call["unix_ms"].as_i64().unwrap(), monotonic_us: call["monotonic_us"].as_u64().unwrap() };
     let expected = &call["expect"];
     for time in 1..=times {
-        let credentials = |request: Request<'_>| {
-            // Written out, since the borrow is the request's.
-            match call.get("scope") {
-                Some(scope) => {
-                    let scope = registry.scope(scope.as_str().unwrap()).unwrap();
-                    registry.authorize_scope_at(&request, scope, now)
-                }
-                None => registry.authorize_at(&request, now),
-            }
-        };
         let request = match call.get("target") {
             Some(target) => Request::new(call["method"].as_str().unwrap(), target.as_str().unwrap()),
             None => Request::default(),
         };
-        let answer = credentials(request.api_key(key.as_deref()).store(call["store"].as_str()));
+        let request = request.api_key(key.as_deref()).store(call["store"].as_str());
+        let answer = match call.get("scope") {
+            Some(scope) => {
+                let scope = registry.scope(scope.as_str().unwrap()).unwrap();
+                registry.authorize_scope_at(&request, scope, now)
+            }
+            None => registry.authorize_at(&request, now),
+        };
         let found = seen(registry, &answer);
         if time == times {
             assert_eq!(&found, expected, "{place}");

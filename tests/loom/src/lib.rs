@@ -68,7 +68,7 @@ fn ask(log: &Arc<Log>, limit: u32, times: &'static [&'static [u64]]) -> usize {
     };
     let (here, others) = times.split_first().expect("there is a thread");
     let threads: Vec<_> = others.iter().map(|times| spawn(times)).collect();
-    let own: usize = here.iter().map(|time| admitted(admit(&log, limit, *time))).sum();
+    let own: usize = here.iter().map(|time| admitted(admit(log, limit, *time))).sum();
     own + threads.into_iter().map(|thread| thread.join().expect("no thread panics")).sum::<usize>()
 }
 
