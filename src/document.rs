@@ -17,7 +17,8 @@ use crate::error::{Error, ErrorKind};
 use crate::key::Digest;
 use crate::policy::{Fault, Policy, PolicySpec, RouteSpec, ScopeSpec};
 use crate::record::{
-    DEFAULT_RATE_LIMIT, KeyRecord, RATE_LIMIT, Retiring, hint_text, parse_hint, parse_id, parse_name, parse_store,
+    DEFAULT_RATE_LIMIT, KeyPatch, KeyRecord, KeySpec, KeyUsage, RATE_LIMIT, Record, Retiring, hint_text, parse_hint,
+    parse_id, parse_name, parse_store,
 };
 use crate::registry::Stats;
 use crate::scope::ScopeSet;
@@ -41,7 +42,7 @@ pub(crate) struct Document {
 #[derive(Debug, Clone)]
 pub(crate) struct Keyed {
     pub(crate) digest: Digest,
-    pub(crate) record: KeyRecord,
+    pub(crate) record: Record,
 }
 
 /// What a host may choose when it opens a registry.
@@ -77,6 +78,16 @@ pub(crate) fn parse_options(json: &[u8]) -> Result<ParsedOptions, Error> {
     Ok(ParsedOptions { policy, read_only: options.read_only })
 }
 
+/// Reads what a new key is to be.
+pub(crate) fn parse_spec(json: &[u8]) -> Result<KeySpec, Error> {
+    read(json, "the key's spec", object::<KeySpec>())
+}
+
+/// Reads what is to change of a key.
+pub(crate) fn parse_patch(json: &[u8]) -> Result<KeyPatch, Error> {
+    read(json, "the patch", object::<KeyPatch>())
+}
+
 /// Where the `index`-th key of a document stands, for an error that only the whole set shows.
 pub(crate) fn place_of_key(json: &[u8], index: usize) -> String {
     match place(json, &[Step::Member("keys"), Step::Item(index), Step::Member("id")])
@@ -93,11 +104,21 @@ pub(crate) fn quoted(text: &str) -> String {
 }
 
 /// Writes a registry document, for people as well.
-pub(crate) fn write(revision: u64, policy: &Policy, keys: &[(&Digest, &KeyRecord)]) -> Result<Vec<u8>, Error> {
+pub(crate) fn write(revision: u64, policy: &Policy, keys: &[(&Digest, &Record)]) -> Result<Vec<u8>, Error> {
     let mut json =
         serde_json::to_vec_pretty(&Written { revision, policy, keys }).map_err(|error| unwritable(&error))?;
     json.push(b'\n');
     Ok(json)
+}
+
+/// A key as those see it who manage keys, as a JSON object.
+pub(crate) fn write_record(record: &KeyRecord) -> Result<Vec<u8>, Error> {
+    serde_json::to_vec(&WrittenRecord(record)).map_err(|error| unwritable(&error))
+}
+
+/// Keys as those see them who manage keys, as a JSON array.
+pub(crate) fn write_records(records: &[KeyRecord]) -> Result<Vec<u8>, Error> {
+    serde_json::to_vec(&Sequence(records.iter().map(WrittenRecord))).map_err(|error| unwritable(&error))
 }
 
 /// What a registry has counted, as a JSON object.
@@ -237,7 +258,10 @@ impl<'de> Visitor<'de> for KeysSeed<'_> {
             let number = read.len() + 1;
             let seed = RecordSeed { policy: self.policy, stores: &mut *self.stores, number };
             match keys.next_element_seed(seed)? {
-                Some(key) => read.push(key),
+                Some(mut key) => {
+                    key.record.position = u32::try_from(read.len()).unwrap_or(u32::MAX);
+                    read.push(key);
+                }
                 None => return Ok(read),
             }
         }
@@ -356,7 +380,7 @@ impl Members {
     fn finish<E: de::Error>(&mut self) -> Result<Keyed, E> {
         Ok(Keyed {
             digest: required(self.sha256, "sha256")?,
-            record: KeyRecord {
+            record: Record {
                 id: required(self.id, "id")?,
                 name: required(self.name.take(), "name")?,
                 store: required(self.store.take(), "store")?,
@@ -369,6 +393,7 @@ impl Members {
                 created_at: self.created_at.flatten(),
                 revoked_at: self.revoked_at.flatten(),
                 retiring: self.retiring.take().flatten(),
+                position: 0, // where it stands is known to the reader of the list
             },
         })
     }
@@ -609,6 +634,53 @@ fn located(json: &[u8], root: &[Step], fault: &Fault) -> Error {
     let (list, number, member) = (fault.list, fault.index + 1, fault.member);
     let (kind, error) = (fault.error.kind(), presentable(&fault.error.to_string()));
     Error::new(kind, format!("the policy: {list}, number {number}, member `{member}`: {error}{place}"))
+}
+
+// ---- Specs and patches ----
+
+impl<'de> Object<'de> for KeySpec {
+    const EXPECTED: &'static str = "a key's spec, an object with the members name, store and scopes";
+
+    fn read<A: MapAccess<'de>>(mut map: A) -> Result<Self, A::Error> {
+        const MEMBERS: &[&str] = &["name", "store", "scopes", "rate_limit", "expires_at", "test_mode"];
+        let (mut name, mut store, mut scopes) = (None, None, None);
+        let (mut rate_limit, mut expires_at, mut test_mode) = (None, None, None);
+        while let Some(member) = map.next_key_seed(MemberName(MEMBERS))? {
+            match member {
+                "name" => once(&mut name, member, || map.next_value::<String>()),
+                "store" => once(&mut store, member, || map.next_value::<String>()),
+                "scopes" => once(&mut scopes, member, || map.next_value::<Vec<String>>()),
+                "rate_limit" => once(&mut rate_limit, member, || map.next_value_seed(RateLimitSeed)),
+                "expires_at" => once(&mut expires_at, member, || map.next_value_seed(OrNull(date()))),
+                _ => once(&mut test_mode, member, || map.next_value()),
+            }?;
+        }
+        let (name, store): (String, String) = (required(name, "name")?, required(store, "store")?);
+        Ok(Self::new(name, store, required(scopes, "scopes")?)
+            .rate_limit(rate_limit.unwrap_or(DEFAULT_RATE_LIMIT))
+            .expires_at(expires_at.flatten())
+            .test_mode(test_mode.unwrap_or(false)))
+    }
+}
+
+impl<'de> Object<'de> for KeyPatch {
+    const EXPECTED: &'static str = "a patch, an object with the members to change";
+
+    fn read<A: MapAccess<'de>>(mut map: A) -> Result<Self, A::Error> {
+        const MEMBERS: &[&str] = &["name", "scopes", "rate_limit", "expires_at", "test_mode", "enabled"];
+        let mut patch = Self::new();
+        while let Some(member) = map.next_key_seed(MemberName(MEMBERS))? {
+            match member {
+                "name" => once(&mut patch.name, member, || map.next_value()),
+                "scopes" => once(&mut patch.scopes, member, || map.next_value()),
+                "rate_limit" => once(&mut patch.rate_limit, member, || map.next_value_seed(RateLimitSeed)),
+                "expires_at" => once(&mut patch.expires_at, member, || map.next_value_seed(OrNull(date()))),
+                "test_mode" => once(&mut patch.test_mode, member, || map.next_value()),
+                _ => once(&mut patch.enabled, member, || map.next_value()),
+            }?;
+        }
+        Ok(patch)
+    }
 }
 
 // ---- Reading strictly ----
@@ -894,7 +966,7 @@ impl<'de> Visitor<'de> for Found {
 struct Written<'a> {
     revision: u64,
     policy: &'a Policy,
-    keys: &'a [(&'a Digest, &'a KeyRecord)],
+    keys: &'a [(&'a Digest, &'a Record)],
 }
 
 impl Serialize for Written<'_> {
@@ -910,7 +982,7 @@ impl Serialize for Written<'_> {
 
 struct WrittenKey<'a> {
     digest: &'a Digest,
-    record: &'a KeyRecord,
+    record: &'a Record,
     policy: &'a Policy,
 }
 
@@ -946,6 +1018,50 @@ impl Serialize for WrittenRetiring<'_> {
     }
 }
 
+struct WrittenRecord<'a>(&'a KeyRecord);
+
+impl Serialize for WrittenRecord<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let record = self.0;
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("id", &record.id)?;
+        map.serialize_entry("name", &record.name)?;
+        map.serialize_entry("store", &record.store)?;
+        map.serialize_entry("hint", &record.hint)?;
+        map.serialize_entry("scopes", &record.scopes)?;
+        map.serialize_entry("rate_limit", &record.rate_limit)?;
+        map.serialize_entry("expires_at", &record.expires_at.map(date_text))?;
+        map.serialize_entry("test_mode", &record.test_mode)?;
+        map.serialize_entry("enabled", &record.enabled)?;
+        map.serialize_entry("created_at", &record.created_at.map(date_text))?;
+        map.serialize_entry("revoked_at", &record.revoked_at.map(date_text))?;
+        map.serialize_entry("retiring_until", &record.retiring_until.map(date_text))?;
+        map.serialize_entry("usage", &WrittenUsage(&record.usage))?;
+        map.end()
+    }
+}
+
+struct WrittenUsage<'a>(&'a KeyUsage);
+
+impl Serialize for WrittenUsage<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(3))?;
+        map.serialize_entry("last_used_at", &self.0.last_used_at.map(date_text))?;
+        map.serialize_entry("allowed", &self.0.allowed)?;
+        map.serialize_entry("denied", &Counts(self.0.denied()))?;
+        map.end()
+    }
+}
+
+/// An object of what an iterator yields.
+struct Counts<I>(I);
+
+impl<'a, I: Iterator<Item = (&'a str, u64)> + Clone> Serialize for Counts<I> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.clone())
+    }
+}
+
 struct WrittenStats<'a>(&'a Stats);
 
 impl Serialize for WrittenStats<'_> {
@@ -954,16 +1070,8 @@ impl Serialize for WrittenStats<'_> {
         map.serialize_entry("keys", &self.0.keys)?;
         map.serialize_entry("revision", &self.0.revision)?;
         map.serialize_entry("allowed", &self.0.allowed)?;
-        map.serialize_entry("denied", &WrittenDenied(self.0))?;
+        map.serialize_entry("denied", &Counts(self.0.denied()))?;
         map.end()
-    }
-}
-
-struct WrittenDenied<'a>(&'a Stats);
-
-impl Serialize for WrittenDenied<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(self.0.denied())
     }
 }
 

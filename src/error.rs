@@ -28,6 +28,9 @@ pub enum ErrorKind {
     Conflict,
     /// The registry file may be written by others, or belongs to somebody else.
     Permission,
+    /// The change could not be written. What it took away is in force in this process all the same; what it would have
+    /// granted is not. The text says which.
+    NotDurable,
     /// The registry was opened read-only.
     ReadOnly,
     /// The document is older (its `revision` is lower) than what is in force.

@@ -50,6 +50,14 @@ impl Ids {
         }
     }
 
+    /// Forgets an id.
+    pub(crate) fn remove(&mut self, table: &Table, id: &KeyId) {
+        let hash = self.hash(id);
+        if let Ok(known) = self.numbers.find_entry(hash, |known| has_id(table, *known, id)) {
+            known.remove();
+        }
+    }
+
     fn hash(&self, id: &KeyId) -> u64 {
         self.hasher.hash_one(id.as_bytes())
     }

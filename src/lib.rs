@@ -20,17 +20,20 @@ mod authorize;
 mod clock;
 mod decision;
 mod document;
+mod edit;
 mod error;
 #[cfg(feature = "ffi")]
 pub mod ffi;
 mod ids;
 mod key;
+mod lifecycle;
 mod policy;
 mod record;
 mod registry;
 mod request;
 mod routes;
 mod scope;
+mod secret;
 mod store;
 mod sync;
 mod table;
@@ -41,9 +44,17 @@ mod window;
 
 pub use clock::Now;
 pub use decision::{Denial, DenyReason, Grant};
+pub use edit::Edit;
 pub use error::{Error, ErrorKind};
 pub use key::{redact, redact_in_place};
 pub use policy::Policy;
+pub use record::{KeyPatch, KeyRecord, KeySpec, KeyUsage};
 pub use registry::{Options, Registry, Stats};
 pub use request::{Field, Request};
 pub use scope::Scope;
+pub use secret::{NewKey, Secret, has_checksum};
+
+// The examples of the README are tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -1,11 +1,13 @@
-//! A key's record: everything the registry knows of a key but its digest.
+//! A key's record: everything the registry knows of a key but its digest; and how a host sees and describes one.
 
 use std::sync::Arc;
 
+use crate::decision::{DENY_REASONS, REASON_NAMES};
 use crate::error::{Error, ErrorKind};
 use crate::key::{Digest, HINT_LEN, PREFIX};
 use crate::scope::ScopeSet;
 use crate::text::{KeyId, Store};
+use crate::usage::FIRST_PROVED;
 
 /// The longest name, in bytes.
 pub(crate) const MAX_NAME: usize = 200;
@@ -14,9 +16,207 @@ pub(crate) const RATE_LIMIT: std::ops::RangeInclusive<u32> = 1..=1_000;
 /// The limit of a record that states none.
 pub(crate) const DEFAULT_RATE_LIMIT: u32 = 60;
 
+/// A key, as those who manage keys see it. Holds neither the secret nor its digest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct KeyRecord {
+    /// Names the key for good; safe to log.
+    pub id: String,
+    /// What people call it.
+    pub name: String,
+    /// The one store that it is for.
+    pub store: String,
+    /// `bpos_` and the first four characters of the secret, by which people tell keys apart.
+    pub hint: Option<String>,
+    /// The scopes it was given, without what they include.
+    pub scopes: Vec<String>,
+    /// Requests in any 60 seconds.
+    pub rate_limit: u32,
+    /// When it expires, in milliseconds since 1970; `None` if never.
+    pub expires_at: Option<i64>,
+    /// Whether it can only read.
+    pub test_mode: bool,
+    /// Whether it is enabled.
+    pub enabled: bool,
+    /// When it was created, in milliseconds since 1970, if that is known.
+    pub created_at: Option<i64>,
+    /// When it was revoked, in milliseconds since 1970; `None` if it was not.
+    pub revoked_at: Option<i64>,
+    /// Until when the secret before the last rotation works too, in milliseconds since 1970.
+    pub retiring_until: Option<i64>,
+    /// What it was used for, in this process.
+    pub usage: KeyUsage,
+}
+
+impl KeyRecord {
+    /// The record as a JSON object; dates are RFC 3339.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Format`] if it cannot be written as JSON, which none is known to cause.
+    pub fn to_json(&self) -> Result<Vec<u8>, Error> {
+        crate::document::write_record(self)
+    }
+
+    /// Records as a JSON array.
+    ///
+    /// # Errors
+    ///
+    /// As [`KeyRecord::to_json`].
+    pub fn list_to_json(records: &[Self]) -> Result<Vec<u8>, Error> {
+        crate::document::write_records(records)
+    }
+}
+
+/// How a key was used since this process opened the registry.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct KeyUsage {
+    /// When it was last admitted, in milliseconds since 1970.
+    pub last_used_at: Option<i64>,
+    /// How often it was admitted.
+    pub allowed: u64,
+    pub(crate) denied: [u64; DENY_REASONS],
+}
+
+impl KeyUsage {
+    /// How often it was denied, by reason, each with its name: the reasons that a proved secret can have.
+    pub fn denied(&self) -> impl Iterator<Item = (&'static str, u64)> + Clone {
+        REASON_NAMES.into_iter().zip(self.denied).skip(FIRST_PROVED)
+    }
+}
+
+/// What a new key is to be: the form of the admin page.
+///
+/// ```
+/// let spec = bpos::KeySpec::new("Website Sync", "yourstore", ["products:read"]).rate_limit(120);
+/// # let _ = spec;
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeySpec {
+    pub(crate) name: String,
+    pub(crate) store: String,
+    pub(crate) scopes: Vec<String>,
+    pub(crate) rate_limit: u32,
+    pub(crate) expires_at: Option<i64>,
+    pub(crate) test_mode: bool,
+}
+
+impl KeySpec {
+    /// A key with a name (1 to 200 bytes, for people), its one store (1 to 63 bytes) and its scopes. It has 60 requests
+    /// a minute, does not expire and is not in test mode, unless more is said.
+    pub fn new<S: Into<String>>(
+        name: impl Into<String>,
+        store: impl Into<String>,
+        scopes: impl IntoIterator<Item = S>,
+    ) -> Self {
+        Self {
+            name: name.into(),
+            store: store.into(),
+            scopes: scopes.into_iter().map(Into::into).collect(),
+            rate_limit: DEFAULT_RATE_LIMIT,
+            expires_at: None,
+            test_mode: false,
+        }
+    }
+
+    /// Requests in any 60 seconds, 1 to 1000.
+    #[must_use]
+    pub fn rate_limit(self, rate_limit: u32) -> Self {
+        Self { rate_limit, ..self }
+    }
+
+    /// When it expires, in milliseconds since 1970.
+    #[must_use]
+    pub fn expires_at(self, unix_ms: impl Into<Option<i64>>) -> Self {
+        Self { expires_at: unix_ms.into(), ..self }
+    }
+
+    /// Whether it can only read.
+    #[must_use]
+    pub fn test_mode(self, test_mode: bool) -> Self {
+        Self { test_mode, ..self }
+    }
+
+    /// Reads a spec from JSON: `name`, `store` and `scopes`, and if wanted `rate_limit`, `expires_at` and `test_mode`,
+    /// as the registry document has them.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Format`], with the line and column.
+    pub fn from_json(json: &[u8]) -> Result<Self, Error> {
+        crate::document::parse_spec(json)
+    }
+}
+
+/// What is to change of a key. Nothing does unless it is said.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct KeyPatch {
+    pub(crate) name: Option<String>,
+    pub(crate) scopes: Option<Vec<String>>,
+    pub(crate) rate_limit: Option<u32>,
+    pub(crate) expires_at: Option<Option<i64>>,
+    pub(crate) test_mode: Option<bool>,
+    pub(crate) enabled: Option<bool>,
+}
+
+impl KeyPatch {
+    /// A patch that changes nothing yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Another name.
+    #[must_use]
+    pub fn name(self, name: impl Into<String>) -> Self {
+        Self { name: Some(name.into()), ..self }
+    }
+
+    /// Other scopes, in the place of all it had.
+    #[must_use]
+    pub fn scopes<S: Into<String>>(self, scopes: impl IntoIterator<Item = S>) -> Self {
+        Self { scopes: Some(scopes.into_iter().map(Into::into).collect()), ..self }
+    }
+
+    /// Another limit, 1 to 1000 requests in any 60 seconds.
+    #[must_use]
+    pub fn rate_limit(self, rate_limit: u32) -> Self {
+        Self { rate_limit: Some(rate_limit), ..self }
+    }
+
+    /// Another expiry, in milliseconds since 1970; `None` for none.
+    #[must_use]
+    pub fn expires_at(self, unix_ms: Option<i64>) -> Self {
+        Self { expires_at: Some(unix_ms), ..self }
+    }
+
+    /// Test mode on or off.
+    #[must_use]
+    pub fn test_mode(self, test_mode: bool) -> Self {
+        Self { test_mode: Some(test_mode), ..self }
+    }
+
+    /// Enabled or disabled.
+    #[must_use]
+    pub fn enabled(self, enabled: bool) -> Self {
+        Self { enabled: Some(enabled), ..self }
+    }
+
+    /// Reads a patch from JSON: an object with the members to change, `name`, `scopes`, `rate_limit`, `expires_at`
+    /// (`null` for none), `test_mode` and `enabled`.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Format`], with the line and column.
+    pub fn from_json(json: &[u8]) -> Result<Self, Error> {
+        crate::document::parse_patch(json)
+    }
+}
+
 /// A key's record as the registry document has it. Times are milliseconds since 1970.
 #[derive(Debug, Clone)]
-pub(crate) struct KeyRecord {
+pub(crate) struct Record {
     pub(crate) id: KeyId,
     pub(crate) name: Box<str>,
     /// Shared by the keys of a store.
@@ -31,6 +231,8 @@ pub(crate) struct KeyRecord {
     pub(crate) created_at: Option<i64>,
     pub(crate) revoked_at: Option<i64>,
     pub(crate) retiring: Option<Box<Retiring>>,
+    /// Its place among the keys, so that a document keeps its order. Not written.
+    pub(crate) position: u32,
 }
 
 /// A secret that a rotation replaced: it works until its end of grace.
@@ -38,6 +240,37 @@ pub(crate) struct KeyRecord {
 pub(crate) struct Retiring {
     pub(crate) digest: Digest,
     pub(crate) until: i64,
+}
+
+impl Record {
+    /// When it can no longer be used, whatever its state.
+    pub(crate) fn ends_at(&self) -> i64 {
+        self.expires_at.unwrap_or(i64::MAX)
+    }
+
+    /// Takes away from this record whatever another of the same key does not grant. The scopes of both are closed over
+    /// what they include, which is the policy's to say.
+    pub(crate) fn narrow(&mut self, other: &Self, close: impl Fn(ScopeSet) -> ScopeSet) {
+        let scopes = close(self.scopes).intersection(close(other.scopes));
+        if scopes != close(self.scopes) {
+            self.scopes = scopes;
+        }
+        self.rate_limit = self.rate_limit.min(other.rate_limit);
+        self.test_mode |= other.test_mode;
+        self.enabled &= other.enabled;
+        self.expires_at = Some(self.ends_at().min(other.ends_at())).filter(|end| *end != i64::MAX);
+        self.revoked_at = self.revoked_at.or(other.revoked_at);
+    }
+
+    /// Whether a request could be admitted with this record that could not with the other.
+    pub(crate) fn grants_more_than(&self, other: &Self, close: impl Fn(ScopeSet) -> ScopeSet) -> bool {
+        close(self.scopes).intersection(close(other.scopes)) != close(self.scopes)
+            || self.rate_limit > other.rate_limit
+            || (!self.test_mode && other.test_mode)
+            || (self.enabled && !other.enabled)
+            || self.ends_at() > other.ends_at()
+            || (self.revoked_at.is_none() && other.revoked_at.is_some())
+    }
 }
 
 /// The first characters of a secret, by which people tell keys apart.
@@ -78,6 +311,20 @@ pub(crate) fn parse_store(text: &str) -> Result<Store, Error> {
     Store::new(text)
         .filter(|_| !text.is_empty() && !text.contains(is_control))
         .ok_or_else(|| expected("1 to 63 bytes without control characters", text))
+}
+
+/// Checks an expiry that did not come from a document: it must have a date that a document can hold.
+pub(crate) fn check_expiry(unix_ms: i64) -> Result<i64, Error> {
+    const YEARS_0_TO_9999: std::ops::RangeInclusive<i64> = -62_167_219_200_000..=253_402_300_799_999;
+    let found =
+        || Error::new(ErrorKind::Format, format!("expires_at: expected a year from 0 to 9999; found {unix_ms} ms"));
+    Some(unix_ms).filter(|unix_ms| YEARS_0_TO_9999.contains(unix_ms)).ok_or_else(found)
+}
+
+/// Checks a limit that did not come from a document.
+pub(crate) fn check_rate_limit(limit: u32) -> Result<u32, Error> {
+    let found = || Error::new(ErrorKind::Format, format!("rate_limit: expected 1 to 1000; found {limit}"));
+    Some(limit).filter(|limit| RATE_LIMIT.contains(limit)).ok_or_else(found)
 }
 
 /// Characters that move the cursor, break lines or turn the direction of writing.

@@ -1,6 +1,6 @@
 //! The registry: the live set of keys, how it changes, and what it has counted.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,16 +9,17 @@ use arc_swap::ArcSwap;
 use parking_lot::{ArcMutexGuard, Mutex, RawMutex};
 use rustix::process::{Pid, getpid};
 
-use crate::clock::SystemClock;
+use crate::clock::{Clock, SystemClock};
 use crate::decision::{DENY_REASONS, REASON_NAMES};
 use crate::document::{self, Document, Keyed};
+use crate::edit::{Change, Edit};
 use crate::error::{Error, ErrorKind};
 use crate::ids::Ids;
 use crate::key::Digest;
 use crate::policy::Policy;
-use crate::record::KeyRecord;
+use crate::record::{KeyRecord, KeyUsage, Record, hint_text};
 use crate::scope::Scope;
-use crate::store;
+use crate::store::{self, Replaced};
 use crate::table::{Credential, Number, Table};
 use crate::tally::Tally;
 use crate::text::KeyId;
@@ -82,7 +83,7 @@ pub struct Stats {
 
 impl Stats {
     /// How many requests were denied, by reason, each with its name.
-    pub fn denied(&self) -> impl Iterator<Item = (&'static str, u64)> {
+    pub fn denied(&self) -> impl Iterator<Item = (&'static str, u64)> + Clone {
         REASON_NAMES.into_iter().zip(self.denied)
     }
 }
@@ -105,11 +106,25 @@ impl Registry {
     /// As [`Registry::open`].
     pub fn open_with(path: impl AsRef<Path>, options: Options) -> Result<Self, Error> {
         let path = path.as_ref();
-        let json = store::read(path, options.read_only)?;
-        let mut registry =
-            Self::from_json_with(&json, options).map_err(|error| error.within(format_args!("{path:?}")))?;
-        registry.file = Some(path.to_path_buf());
+        let (json, version) = store::read(path, options.read_only)?;
+        let place = |error: Error| error.within(format_args!("{path:?}"));
+        let mut registry = Self::from_json_with(&json, options).map_err(place)?;
+        // The host may change its working directory.
+        let absolute = std::path::absolute(path).map_err(|error| Error::new(ErrorKind::Io, error.to_string()));
+        registry.file = Some(absolute.map_err(place)?);
+        registry.lock().seen = Some(version);
         Ok(registry)
+    }
+
+    /// Makes a registry file without keys, which must not be there yet, and opens it.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Io`] if there is such a file, or it cannot be written.
+    pub fn init(path: impl AsRef<Path>, options: Options) -> Result<Self, Error> {
+        let path = path.as_ref();
+        store::create(path, &document::write(0, &options.policy, &[])?)?;
+        Self::open_with(path, options)
     }
 
     /// Makes a memory registry from a document: the host's own database is the source of truth, and feeds changes in
@@ -186,10 +201,28 @@ impl Registry {
     pub fn export(&self) -> Result<Vec<u8>, Error> {
         let state = self.lock();
         let table = self.table.load();
-        let keys: Vec<_> = keys_of(&table).map(|key| (&key.digest, &*key.record)).collect();
+        let keys: Vec<_> = in_order(&table).into_iter().map(|key| (&key.digest, &*key.record)).collect();
         let json = document::write(self.revision.load(Ordering::Acquire), &self.policy, &keys);
         drop(state); // held until here, so that no change is seen by half
         json
+    }
+
+    /// The key with this id; `None` if there is none. Waits for a change that is under way.
+    #[must_use]
+    pub fn get(&self, id: &str) -> Option<KeyRecord> {
+        let state = self.lock();
+        let table = self.table.load();
+        let known = state.ids.get(&table, &KeyId::new(id)?)?;
+        Some(self.describe(&known.record, Some(&known.usage)))
+    }
+
+    /// The keys of a store, or of all, in the order of the document.
+    #[must_use]
+    pub fn list(&self, store: Option<&str>) -> Vec<KeyRecord> {
+        let table = self.table.load();
+        let wanted = |key: &&Credential| store.is_none_or(|store| key.record.store.is(store.as_bytes()));
+        let described = |key: &Credential| self.describe(&key.record, Some(&key.usage));
+        in_order(&table).into_iter().filter(wanted).map(described).collect()
     }
 
     /// What the registry has counted. Reads the counters of every key, so its cost grows with them.
@@ -219,13 +252,35 @@ impl Registry {
         document::write_stats(&self.stats())
     }
 
-    fn reload_from_file(&self, forced: bool) -> Result<(), Error> {
-        let Some(path) = &self.file else {
-            let message = "a memory registry has no file to reload; feed its changes in with apply";
-            return Err(Error::new(ErrorKind::InvalidArgument, message));
-        };
+    /// Reads the registry file again if it has changed since it was last read or written here, which one call to the
+    /// operating system finds out. Says whether it had.
+    ///
+    /// # Errors
+    ///
+    /// As [`Registry::reload`].
+    pub fn reload_if_changed(&self) -> Result<bool, Error> {
+        let path = self.path()?;
         let mut state = self.lock();
-        let json = store::read(path, self.read_only)?;
+        if state.seen.is_some() && state.seen == Some(store::version(path, self.read_only)?) {
+            return Ok(false);
+        }
+        self.read_again(&mut state, path, false).map(|()| true)
+    }
+
+    fn reload_from_file(&self, forced: bool) -> Result<(), Error> {
+        let path = self.path()?;
+        self.read_again(&mut self.lock(), path, forced)
+    }
+
+    fn path(&self) -> Result<&Path, Error> {
+        self.file.as_deref().ok_or_else(|| {
+            let message = "a memory registry has no file to reload; feed its changes in with apply";
+            Error::new(ErrorKind::InvalidArgument, message)
+        })
+    }
+
+    fn read_again(&self, state: &mut State, path: &Path, forced: bool) -> Result<(), Error> {
+        let (json, version) = store::read(path, self.read_only)?;
         let place = |error: Error| error.within(format_args!("{path:?}"));
         let document = document::parse(&json, &self.policy).map_err(place)?;
         let (found, known) = (document.revision, self.revision.load(Ordering::Acquire));
@@ -236,22 +291,27 @@ impl Registry {
             );
             return Err(place(Error::new(ErrorKind::Stale, message)));
         }
-        self.replace(&mut state, &json, document, !forced).map_err(place)
+        self.replace(state, &json, document, forced).map_err(place)?;
+        state.seen = Some(version);
+        Ok(())
     }
 
-    /// Puts a whole document in the place of what is in force.
-    fn replace(&self, state: &mut State, json: &[u8], mut document: Document, keep_revoked: bool) -> Result<(), Error> {
+    /// Puts a whole document in the place of what is in force. Unless it is forced, what was revoked here stays so, and
+    /// what could not be written is in force on top of it.
+    fn replace(&self, state: &mut State, json: &[u8], mut document: Document, forced: bool) -> Result<(), Error> {
         let before = self.table.load_full();
-        if keep_revoked {
-            for key in &mut document.keys {
-                // By its secret too: a revoked key does not come back under another id.
-                let known = state.ids.get(&before, &key.record.id).or_else(|| before.find(&key.digest));
-                key.record.revoked_at = key.record.revoked_at.or(known.and_then(|known| known.record.revoked_at));
+        for key in document.keys.iter_mut().filter(|_| !forced) {
+            // By its secret too: a revoked key does not come back under another id.
+            let known = state.ids.get(&before, &key.record.id).or_else(|| before.find(&key.digest));
+            key.record.revoked_at = key.record.revoked_at.or(known.and_then(|known| known.record.revoked_at));
+            if let Some(unwritten) = state.unwritten.get(&key.record.id) {
+                key.record.narrow(unwritten, |set| self.policy.close(set));
             }
         }
         let usage = |id: &KeyId| state.ids.get(&before, id).map(|known| Arc::clone(&known.usage));
-        let (table, next) = build(json, document.keys, &self.policy, usage)?;
-        *state = next;
+        let (table, built) = build(json, document.keys, &self.policy, usage)?;
+        let unwritten = if forced { HashMap::new() } else { std::mem::take(&mut state.unwritten) };
+        *state = State { seen: state.seen, unwritten, retired: std::mem::take(&mut state.retired), ..built };
         let table = Arc::new(table);
         self.table.store(Arc::clone(&table));
         self.revision.store(document.revision, Ordering::Release);
@@ -260,6 +320,123 @@ impl Registry {
         }
         state.retire(before);
         Ok(())
+    }
+
+    /// Makes several changes together: all or none, with one write. A file registry takes the file's lock, reads what
+    /// other processes have written, makes the changes, and writes the document; what the changes take away (a
+    /// revocation, a shorter expiry) is in force before it is written, and what they grant only afterwards.
+    ///
+    /// ```no_run
+    /// # use bpos::{KeySpec, Registry};
+    /// # let registry = Registry::open("keys.json")?;
+    /// let new = registry.edit(|edit| {
+    ///     edit.revoke("key_4f9hQ2mZk81LxTpWv0Ye")?;
+    ///     edit.create(&KeySpec::new("Website Sync", "yourstore", ["products:read"]))
+    /// })?;
+    /// # let _ = new;
+    /// # Ok::<(), bpos::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// What `change` returns, and then nothing has changed; [`ErrorKind::ReadOnly`] for a read-only registry;
+    /// [`ErrorKind::NotDurable`] if the file could not be written but something was taken away, which is in force in
+    /// this process from now on; otherwise as [`Registry::reload`], and then nothing has changed.
+    pub fn edit<T>(&self, change: impl FnOnce(&mut Edit<'_>) -> Result<T, Error>) -> Result<T, Error> {
+        if self.read_only {
+            return Err(Error::new(ErrorKind::ReadOnly, "the registry was opened read-only"));
+        }
+        let mut state = self.lock();
+        let Some(path) = &self.file else {
+            let (value, changes) = self.draft(&state, change)?;
+            self.put(&mut state, changes);
+            return Ok(value);
+        };
+        let ready = store::lock(path).and_then(|lock| self.catch_up(&mut state, path).map(|()| lock));
+        let (value, changes) = self.draft(&state, change)?;
+        let narrowed = self.narrow(&mut state, &changes);
+        let written = ready.map_err(Replaced::No).and_then(|lock| self.write(&state, path, &changes, &lock));
+        match written {
+            Ok(None) => Ok(value),
+            Ok(Some((version, revision))) => {
+                self.put(&mut state, changes);
+                self.revision.store(revision, Ordering::Release);
+                state.seen = Some(version);
+                state.unwritten.clear();
+                Ok(value)
+            }
+            Err(failure) => Err(not_durable(failure, narrowed)),
+        }
+    }
+
+    /// Reads what other processes have written. The file's lock is held.
+    fn catch_up(&self, state: &mut State, path: &Path) -> Result<(), Error> {
+        if state.seen.is_some() && state.seen == Some(store::version(path, self.read_only)?) {
+            return Ok(());
+        }
+        self.read_again(state, path, false)
+    }
+
+    fn draft<T>(
+        &self,
+        state: &State,
+        change: impl FnOnce(&mut Edit<'_>) -> Result<T, Error>,
+    ) -> Result<(T, Vec<Change>), Error> {
+        let table = self.table.load();
+        let mut edit = Edit::new(self, &table, &state.ids, self.clock.unix_ms());
+        let value = change(&mut edit)?;
+        Ok((value, edit.into_changes()))
+    }
+
+    /// Puts in force what changes take away, and only that. Says whether there was anything.
+    fn narrow(&self, state: &mut State, changes: &[Change]) -> bool {
+        let close = |set| self.policy.close(set);
+        let table = self.table.load_full();
+        let mut narrowed = Vec::new();
+        for change in changes {
+            let known = state.ids.get(&table, &change.id);
+            if let (Some(known), Some(to)) = (known, &change.to)
+                && known.record.grants_more_than(&to.record, close)
+            {
+                let mut key = Keyed::of(known);
+                key.record.narrow(&to.record, close);
+                narrowed.push(key);
+            }
+        }
+        for key in &narrowed {
+            state.unwritten.insert(key.record.id, key.record.clone());
+        }
+        let any = !narrowed.is_empty();
+        self.put(state, narrowed.into_iter().map(|key| Change { id: key.record.id, to: Some(key) }).collect());
+        any
+    }
+
+    /// Writes the document with changes made to it; `None` if there are none.
+    fn write(
+        &self,
+        state: &State,
+        path: &Path,
+        changes: &[Change],
+        lock: &store::Lock,
+    ) -> Result<Option<(store::Version, u64)>, Replaced> {
+        if changes.is_empty() && state.unwritten.is_empty() {
+            return Ok(None);
+        }
+        let table = self.table.load();
+        let changed: HashMap<&KeyId, &Change> = changes.iter().map(|change| (&change.id, change)).collect();
+        let known = in_order(&table);
+        let kept = known.iter().filter_map(|key| match changed.get(&key.record.id) {
+            Some(change) => change.to.as_ref().map(|to| (&to.digest, &to.record)),
+            None => Some((&key.digest, &*key.record)),
+        });
+        let added = changes
+            .iter()
+            .filter(|change| state.ids.get(&table, &change.id).is_none())
+            .filter_map(|change| change.to.as_ref().map(|to| (&to.digest, &to.record)));
+        let keys: Vec<_> = kept.chain(added).collect();
+        let revision = self.revision.load(Ordering::Acquire).saturating_add(1);
+        let json = document::write(revision, &self.policy, &keys).map_err(Replaced::No)?;
+        store::replace(path, &json, lock).map(|version| Some((version, revision)))
     }
 
     /// Feeds changes into a memory registry: a JSON array of records, each as in the registry document. A record with
@@ -294,7 +471,7 @@ impl Registry {
         let records = document::parse_records(records_json, &self.policy)?;
         let mut state = self.lock();
         self.check_changes(&state, records_json, &records)?;
-        self.apply_changes(&mut state, records);
+        self.put(&mut state, records.into_iter().map(|key| Change { id: key.record.id, to: Some(key) }).collect());
         Ok(())
     }
 
@@ -329,14 +506,27 @@ impl Registry {
         Ok(())
     }
 
-    fn apply_changes(&self, state: &mut State, records: Vec<Keyed>) {
-        let table = self.room(state, records.iter().map(|key| key.digests().count()).sum());
-        for key in records {
-            let known = state.ids.get(&table, &key.record.id);
-            let usage = known.map(|known| Arc::clone(&known.usage));
+    /// Puts changes in force, each at one moment.
+    fn put(&self, state: &mut State, changes: Vec<Change>) {
+        let more = changes.iter().filter_map(|change| change.to.as_ref()).map(|key| key.digests().count()).sum();
+        let table = self.room(state, more);
+        for Change { id, to } in changes {
+            let known = state.ids.get(&table, &id);
             let before: Vec<Digest> = known.into_iter().flat_map(digests_of).copied().collect();
-            let after: Vec<Digest> = key.digests().copied().collect();
-            state.append(&table, key, &self.policy, usage);
+            let after: Vec<Digest> = to.iter().flat_map(Keyed::digests).copied().collect();
+            match (known, to) {
+                (known, Some(mut key)) => {
+                    let position = known.map(|known| known.record.position);
+                    key.record.position = position.unwrap_or_else(|| state.position());
+                    let usage = known.map(|known| Arc::clone(&known.usage));
+                    state.append(&table, key, &self.policy, usage);
+                }
+                (Some(known), None) => {
+                    self.departed.add(&known.usage);
+                    state.ids.remove(&table, &id);
+                }
+                (None, None) => {}
+            }
             for digest in before.iter().filter(|digest| !after.contains(digest)) {
                 table.remove(digest);
             }
@@ -359,6 +549,29 @@ impl Registry {
         self.table.store(Arc::clone(&copy));
         state.retire(table);
         copy
+    }
+
+    /// What those see of a key who manage keys.
+    pub(crate) fn describe(&self, record: &Record, usage: Option<&Usage>) -> KeyRecord {
+        let ago_ms = |last_us: u64| i64::try_from(self.clock.monotonic_us().checked_sub(last_us)? / 1_000).ok();
+        let last_used_at = usage.and_then(Usage::last_us).and_then(ago_ms).map(|ago| self.clock.unix_ms() - ago);
+        let allowed = usage.map_or(0, Usage::admitted);
+        let usage = KeyUsage { last_used_at, allowed, denied: usage.map(Usage::denied).unwrap_or_default() };
+        KeyRecord {
+            id: record.id.as_str().to_owned(),
+            name: record.name.clone().into_string(),
+            store: record.store.as_str().to_owned(),
+            hint: record.hint.map(hint_text),
+            scopes: self.policy.names(record.scopes).map(str::to_owned).collect(),
+            rate_limit: record.rate_limit,
+            expires_at: record.expires_at,
+            test_mode: record.test_mode,
+            enabled: record.enabled,
+            created_at: record.created_at,
+            revoked_at: record.revoked_at,
+            retiring_until: record.retiring.as_deref().map(|retiring| retiring.until),
+            usage,
+        }
     }
 
     /// Lets one change at a time through.
@@ -390,8 +603,15 @@ impl Writer {
 }
 
 /// What only the writer needs.
+#[derive(Default)]
 struct State {
     ids: Ids,
+    /// The position of the key that was added last.
+    last_position: u32,
+    /// The version of the file that is in force, as far as it is known.
+    seen: Option<store::Version>,
+    /// What was taken from keys and could not be written. It is in force whatever the file says.
+    unwritten: HashMap<KeyId, Record>,
     /// How many credentials were appended to the table in force.
     appended: usize,
     /// Tables that were replaced. A reader that still uses one must not be the one to free it: that takes long.
@@ -402,7 +622,14 @@ impl State {
     /// The state for a table that somebody else filled: its room counts as used up, since an append may have been
     /// under way.
     fn of(table: &Table) -> Self {
-        Self { ids: Ids::of(table), appended: table.capacity(), retired: Vec::new() }
+        let last_position = keys_of(table).map(|key| key.record.position).max().unwrap_or(0);
+        Self { ids: Ids::of(table), appended: table.capacity(), last_position, ..Self::default() }
+    }
+
+    /// The position of a new key: after all others.
+    fn position(&mut self) -> u32 {
+        self.last_position = self.last_position.saturating_add(1);
+        self.last_position
     }
 
     /// The number of the next credential.
@@ -466,6 +693,11 @@ impl Sums {
 }
 
 impl Keyed {
+    /// The record and the digest of a credential that is in force.
+    pub(crate) fn of(credential: &Credential) -> Self {
+        Self { digest: credential.digest, record: (*credential.record).clone() }
+    }
+
     /// The digests by which the key is found: its own, and that of a retiring secret.
     fn digests(&self) -> impl Iterator<Item = &Digest> {
         std::iter::once(&self.digest).chain(self.record.retiring.as_deref().map(|retiring| &retiring.digest))
@@ -474,6 +706,13 @@ impl Keyed {
 
 fn digests_of(credential: &Credential) -> impl Iterator<Item = &Digest> {
     std::iter::once(&credential.digest).chain(credential.record.retiring.as_deref().map(|retiring| &retiring.digest))
+}
+
+/// The same, in the order of the document.
+fn in_order(table: &Table) -> Vec<&Credential> {
+    let mut keys: Vec<_> = keys_of(table).collect();
+    keys.sort_by_key(|key| key.record.position);
+    keys
 }
 
 /// The credentials of the current secrets: one for each key.
@@ -516,7 +755,8 @@ fn build(
     let credentials: usize = keys.iter().map(|key| key.digests().count()).sum();
     // Some room, so that the first changes need no copy.
     let table = Table::with_capacity(credentials + credentials / 8 + 64);
-    let mut state = State { ids: Ids::with_capacity(keys.len()), appended: 0, retired: Vec::new() };
+    let last_position = u32::try_from(keys.len()).unwrap_or(u32::MAX);
+    let mut state = State { ids: Ids::with_capacity(keys.len()), last_position, ..State::default() };
     for (index, key) in keys.into_iter().enumerate() {
         if state.ids.get(&table, &key.record.id).is_some() {
             return Err(conflict(json, index, &key.record, "another key has the same id"));
@@ -531,7 +771,24 @@ fn build(
     Ok((table, state))
 }
 
-fn conflict(json: &[u8], index: usize, record: &KeyRecord, message: &str) -> Error {
+/// The error of a change that could not be written, which says what is in force now.
+fn not_durable(failure: Replaced, narrowed: bool) -> Error {
+    let taken = "what the change takes away is in force in this process, and will be written with the next change";
+    let (message, kind) = match (failure, narrowed) {
+        (Replaced::No(error), false) => return error,
+        (Replaced::No(error), true) => (format!("{error}: not durable: {taken}"), ErrorKind::NotDurable),
+        (Replaced::Perhaps(error), narrowed) => {
+            let rest = if narrowed { taken } else { "it is not in force in this process" };
+            let message = format!(
+                "{error}: not durable: the change was written, but may be lost if the machine stops now; {rest}"
+            );
+            (message, ErrorKind::NotDurable)
+        }
+    };
+    Error::new(kind, message)
+}
+
+fn conflict(json: &[u8], index: usize, record: &Record, message: &str) -> Error {
     let (number, id, place) = (index + 1, record.id.as_str(), document::place_of_key(json, index));
     Error::new(ErrorKind::Conflict, format!("key {number} ({id}): {message}{place}"))
 }

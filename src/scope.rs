@@ -91,6 +91,11 @@ impl ScopeSet {
         Self(self.0 | other.0)
     }
 
+    #[must_use]
+    pub(crate) fn intersection(self, other: Self) -> Self {
+        Self(self.0 & other.0)
+    }
+
     /// Whether the two have a scope in common.
     #[inline]
     pub(crate) fn intersects(self, other: Self) -> bool {

@@ -11,7 +11,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::key::Digest;
-use crate::record::KeyRecord;
+use crate::record::Record;
 use crate::scope::ScopeSet;
 use crate::usage::Usage;
 
@@ -29,7 +29,7 @@ pub(crate) struct Credential {
     pub(crate) test_mode: bool,
     /// A secret that a rotation replaced.
     pub(crate) retiring: bool,
-    pub(crate) record: Arc<KeyRecord>,
+    pub(crate) record: Arc<Record>,
     pub(crate) usage: Arc<Usage>,
 }
 

@@ -3,7 +3,7 @@
 use std::fmt;
 
 /// Text without a NUL, shorter than `N` bytes and followed by zeros: what C reads as a string.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Text<const N: usize>([u8; N]);
 
 /// `key_` and 20 characters, or whatever a host calls its keys: at most 31 bytes.

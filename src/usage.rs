@@ -22,7 +22,7 @@ pub(crate) struct Usage {
 }
 
 /// The first reason that is held against a key: the secret was proved. Those before count for the registry.
-const FIRST_PROVED: usize = DenyReason::RevokedKey as usize;
+pub(crate) const FIRST_PROVED: usize = DenyReason::RevokedKey as usize;
 
 const _: () = assert!(DENY_REASONS - FIRST_PROVED <= CELLS && FIRST_PROVED <= CELLS, "a tally has a cell for each");
 

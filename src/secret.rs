@@ -1,0 +1,168 @@
+//! New keys: drawn without bias from the operating system's generator, shown once, wiped afterwards.
+
+use zeroize::Zeroizing;
+
+use crate::error::{Error, ErrorKind};
+use crate::key::{ApiKey, Digest, PREFIX};
+use crate::record::{Hint, KeyRecord};
+use crate::text::KeyId;
+
+const BASE62: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+
+/// How many characters of a secret are random: about 178 bits.
+const RANDOM: usize = 30;
+/// How many follow, the CRC-32 of those.
+const CHECKSUM: usize = 6;
+/// A whole key: one block of SHA-256 holds it with its padding.
+const LENGTH: usize = PREFIX.len() + RANDOM + CHECKSUM;
+/// How many characters of an id are random.
+const ID_RANDOM: usize = 20;
+
+/// The plaintext of a key. It can be neither printed nor copied nor written out by mistake, and is wiped when it is
+/// dropped.
+///
+/// ```compile_fail
+/// fn print(secret: bpos::Secret) { println!("{secret:?}") }
+/// ```
+pub struct Secret(Box<Zeroizing<[u8; LENGTH]>>);
+
+/// A key that was just made or rotated: the only time that its plaintext is seen.
+///
+/// ```compile_fail
+/// fn print(new: bpos::NewKey) { println!("{new:?}") }
+/// ```
+pub struct NewKey {
+    /// The plaintext. Give it to whoever asked for the key, and forget it.
+    pub key: Secret,
+    /// The record, which is kept.
+    pub record: KeyRecord,
+}
+
+impl Secret {
+    /// Draws a new one.
+    pub(crate) fn draw() -> Result<Self, Error> {
+        let mut secret = Self(Box::new(Zeroizing::new([0; LENGTH])));
+        let (prefix, rest) = secret.0.split_at_mut(PREFIX.len());
+        let (random, checksum) = rest.split_at_mut(RANDOM);
+        prefix.copy_from_slice(PREFIX);
+        draw_base62(random)?;
+        write_checksum(random, checksum);
+        Ok(secret)
+    }
+
+    /// The plaintext. What is done with it is the caller's responsibility: do not log or keep it.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        // Made of ASCII only.
+        std::str::from_utf8(&self.0[..]).unwrap_or_default()
+    }
+
+    pub(crate) fn digest(&self) -> Option<Digest> {
+        let mut block = Zeroizing::new([0; 64]);
+        Some(ApiKey::parse(&self.0[..])?.lay_out(&mut block).digest())
+    }
+
+    pub(crate) fn hint(&self) -> Option<Hint> {
+        self.0.get(PREFIX.len()..)?.first_chunk().copied()
+    }
+}
+
+impl NewKey {
+    /// The answer of create and rotate as JSON: `{"key": "bpos_…", "record": {…}}`, in memory that is wiped.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Format`] if the record cannot be written as JSON, which none is known to cause.
+    pub fn to_json(&self) -> Result<Zeroizing<Vec<u8>>, Error> {
+        let record = self.record.to_json()?;
+        let parts = [&b"{\"key\":\""[..], self.key.expose().as_bytes(), b"\",\"record\":", &record, b"}"];
+        // Whole from the start: a vector that grows leaves what it held behind.
+        let mut json = Zeroizing::new(Vec::with_capacity(parts.iter().map(|part| part.len()).sum()));
+        parts.iter().for_each(|part| json.extend_from_slice(part));
+        Ok(json)
+    }
+}
+
+/// A new id: `key_` and 20 random characters, which have nothing to do with the secret.
+pub(crate) fn draw_id() -> Result<KeyId, Error> {
+    let mut text = *b"key_00000000000000000000";
+    if let Some(random) = text.last_chunk_mut::<ID_RANDOM>() {
+        draw_base62(random)?;
+    }
+    let text = std::str::from_utf8(&text).unwrap_or_default();
+    KeyId::new(text).ok_or_else(|| Error::new(ErrorKind::Limit, "an id is too long"))
+}
+
+/// Whether a key ends in the checksum of its random part, as every key made here does. For people and scanners: a key
+/// without one may be mistyped, or imported. No decision depends on it.
+///
+/// ```
+/// assert!(!bpos::has_checksum("bpos_abcdefghijklmnopqrstuvwxyz0123456789"));
+/// ```
+#[must_use]
+pub fn has_checksum(key: &str) -> bool {
+    let Some((random, checksum)) =
+        key.as_bytes().strip_prefix(PREFIX).and_then(|secret| secret.split_at_checked(RANDOM))
+    else {
+        return false;
+    };
+    let mut expected = [0; CHECKSUM];
+    write_checksum(random, &mut expected);
+    checksum == expected
+}
+
+/// Fills a text with characters that are independent and uniformly distributed.
+fn draw_base62(text: &mut [u8]) -> Result<(), Error> {
+    /// The largest multiple of 62 that a byte can be below; the bytes above would favour some characters.
+    const FAIR: u8 = 248;
+    let mut pool = Zeroizing::new([0; 64]);
+    let mut places = text.iter_mut();
+    let mut place = places.next();
+    while place.is_some() {
+        getrandom::fill(&mut pool[..]).map_err(|error| {
+            Error::new(ErrorKind::Io, format!("the operating system gives no random numbers: {error}"))
+        })?;
+        for byte in pool.iter().filter(|byte| **byte < FAIR) {
+            let Some(character) = place else { break };
+            #[expect(clippy::indexing_slicing, reason = "a remainder by 62")]
+            {
+                *character = BASE62[usize::from(byte % 62)];
+            }
+            place = places.next();
+        }
+    }
+    Ok(())
+}
+
+/// Writes the CRC-32 (IEEE) of a text in base62, with zeros before it.
+fn write_checksum(text: &[u8], checksum: &mut [u8]) {
+    let mut rest = crc32fast::hash(text) as usize;
+    for digit in checksum.iter_mut().rev() {
+        #[expect(clippy::indexing_slicing, reason = "a remainder by 62")]
+        {
+            *digit = BASE62[rest % 62];
+        }
+        rest /= 62;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Both ends of the range of a CRC, worked out by hand: 0 is all zeros, and 2^32 - 1 has six digits in base62.
+    #[test]
+    fn a_checksum_is_the_crc_in_base62() {
+        let checksum = |text: &[u8]| {
+            let mut checksum = [0; CHECKSUM];
+            write_checksum(text, &mut checksum);
+            String::from_utf8(checksum.to_vec()).unwrap()
+        };
+        assert_eq!(checksum(b""), "000000"); // CRC-32 of nothing is 0
+        // CRC-32 of "123456789" is 0xCBF43926 = 3421780262, the check value of the published algorithm.
+        let digits = [3, 45, 35, 27, 22, 14].map(|digit: usize| char::from(BASE62[digit]));
+        let value = [3_u64, 45, 35, 27, 22, 14].into_iter().fold(0, |value, digit| value * 62 + digit);
+        assert_eq!(value, 3_421_780_262);
+        assert_eq!(checksum(b"123456789"), digits.into_iter().collect::<String>());
+    }
+}
