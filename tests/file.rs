@@ -88,7 +88,7 @@ fn one_key() -> Vec<u8> {
 fn a_file_that_is_not_there_is_an_error_and_not_an_empty_registry() {
     let place = Place::new();
     for read_only in [false, true] {
-        let text = "cannot open the registry file: No such file or directory (os error 2)";
+        let text = "cannot open the registry file: No such file or directory (os error 2); check the path, or make a registry with `bpos init`";
         place.assert_refused(read_only, ErrorKind::Io, text);
     }
     assert!(!place.path.exists(), "nothing is made");
@@ -214,7 +214,7 @@ fn a_symbolic_link_is_followed_only_by_a_registry_that_is_read_only() {
 
     fs::remove_file(&place.path).unwrap();
     link.assert_refused(false, ErrorKind::Io, text);
-    let text = "cannot open the registry file: No such file or directory (os error 2)";
+    let text = "cannot open the registry file: No such file or directory (os error 2); check the path, or make a registry with `bpos init`";
     link.assert_refused(true, ErrorKind::Io, text);
 }
 
