@@ -1,13 +1,14 @@
 # make demo   the main job on real input: a server behind bpos, asked by curl
 # make test   every test, in every language
-# make lib    libbpos.so, libbpos.so.0 and libbpos.a, in target/lib
+# make lib    libbpos.so, libbpos.so.0 and libbpos.a, in target/lib (or $CARGO_TARGET_DIR/lib)
 # make header include/bpos.h and include/bpos.ffi.h, from the source
 # make check  formatting, lints, documentation
 # make bench  what a decision costs, beside the hash of its key
 
 CARGO ?= cargo
 PYTHON ?= python3
-LIB := target/lib
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+LIB := $(TARGET)/lib
 
 .PHONY: demo test lib header check bench tools
 
@@ -18,16 +19,16 @@ demo: tools
 test: tools lib
 	$(CARGO) test --workspace --all-features
 	$(PYTHON) tests/vectors/generate.py --check
-	tests/c/run.sh
+	BPOS_LIB=$(abspath $(LIB)) tests/c/run.sh
 
 # The C libraries are built apart: the one with a SONAME, which rustc does not set, and the one to link statically.
 lib:
 	$(CARGO) rustc --release --lib --features ffi --crate-type cdylib -- -C link-arg=-Wl,-soname,libbpos.so.0
 	$(CARGO) rustc --release --lib --features ffi --crate-type staticlib
 	mkdir -p $(LIB)
-	cp target/release/libbpos.so $(LIB)/libbpos.so.0
+	cp $(TARGET)/release/libbpos.so $(LIB)/libbpos.so.0
 	ln -sf libbpos.so.0 $(LIB)/libbpos.so
-	cp target/release/libbpos.a $(LIB)/libbpos.a
+	cp $(TARGET)/release/libbpos.a $(LIB)/libbpos.a
 
 header:
 	$(CARGO) run --quiet --package bpos-header
@@ -38,7 +39,7 @@ check:
 	RUSTDOCFLAGS="--deny warnings" $(CARGO) doc --workspace --all-features --no-deps
 
 bench:
-	$(CARGO) bench --bench authorize
+	$(CARGO) bench --bench authorize --bench lifecycle
 
 # What is not there is named with how to get it.
 tools:

@@ -57,7 +57,8 @@ typedef enum bpos_status_code {
      */
     BPOS_ERR_PERMISSION = 6,
     /**
-     * The change is in force in this process, but could not be written to the registry file.
+     * It is not sure that the registry file has the change. What it takes away is in force in this process all the same;
+     * what it grants is not. The message says which.
      */
     BPOS_ERR_NOT_DURABLE = 7,
     /**
@@ -208,7 +209,12 @@ typedef enum bpos_scope {
  *   bpos_authorize(), bpos_authorize_scope()          decide on a request
  *   bpos_authorize_at(), bpos_authorize_scope_at()    the same at a given time
  *   bpos_scope_id()                                   the number of a scope
+ *   bpos_key_create(), bpos_key_rotate()              make a key, or a new secret for one
+ *   bpos_key_update()                                 changes one, disables and enables it
+ *   bpos_key_revoke(), bpos_key_remove()              end one
+ *   bpos_key_get(), bpos_key_list()                   what is known of one, or of all
  *   bpos_registry_reload()                            reads the file of a file registry again
+ *   bpos_registry_reload_if_changed()                 the same, if it has changed
  *   bpos_registry_apply()                             feeds changes into a memory registry
  *   bpos_registry_export()                            the document in force
  *   bpos_registry_stats()                             what it has counted
@@ -252,8 +258,10 @@ typedef struct bpos_error {
  * {NULL, 0} if it fails.
  *
  * Methods:
- *   bpos_registry_export(), bpos_registry_stats()   fill one
- *   bpos_buffer_free()                              wipes and frees it
+ *   bpos_registry_export(), bpos_registry_stats()           fill one
+ *   bpos_key_create(), bpos_key_rotate()                    fill one with a new key and its record
+ *   bpos_key_update(), bpos_key_get(), bpos_key_list()      fill one with records
+ *   bpos_buffer_free()                                      wipes and frees it
  */
 typedef struct bpos_buffer {
     /**
@@ -368,7 +376,8 @@ const char *bpos_status_name(bpos_status status);
 const char *bpos_reason_name(uint32_t reason);
 
 /**
- * Opens a registry file.
+ * Opens a registry file. Changes through the bpos_key functions are written to it; those that others write to it are
+ * seen by bpos_registry_reload() and bpos_registry_reload_if_changed(), and before each change.
  *
  * path, path_len: of the registry document. NULL is misuse.
  * options_json, options_json_len: a JSON object such as {"policy": {...}, "read_only": true}, both optional; NULL and 0
@@ -388,7 +397,8 @@ bpos_status bpos_registry_open(const char *path,
 
 /**
  * Makes a memory registry from a document: the host's own database is the source of truth, and feeds changes in with
- * bpos_registry_apply(). Nothing is ever written.
+ * bpos_registry_apply(). Nothing is ever written: what the bpos_key functions change is to be had from
+ * bpos_registry_export(), and gone with the registry.
  *
  * json, json_len: the registry document. NULL is misuse.
  * options_json, options_json_len: as with bpos_registry_open().
@@ -416,6 +426,21 @@ bpos_status bpos_registry_from_json(const char *json,
  */
 bpos_status bpos_registry_reload(struct bpos_registry *registry,
                                  struct bpos_error *error);
+
+/**
+ * Reads the registry file again if it has changed since it was last read or written here, which one call to the operating
+ * system finds out: for hosts that look every second or so. Otherwise it is as bpos_registry_reload().
+ *
+ * registry: a file registry. NULL is misuse.
+ * changed: set to 1 if the file had changed, and is in force now; to 0 if it had not, and on failure. May be NULL.
+ * error: may be NULL.
+ *
+ * Returns BPOS_OK, whether or not it had changed; a status as from bpos_registry_reload(), and then the next call tries
+ * again.
+ */
+bpos_status bpos_registry_reload_if_changed(struct bpos_registry *registry,
+                                            uint8_t *changed,
+                                            struct bpos_error *error);
 
 /**
  * Feeds changes into a memory registry. All or nothing: if one record is refused, none is applied.
@@ -587,6 +612,163 @@ size_t bpos_decision_headers(const struct bpos_decision *decision,
 size_t bpos_decision_body(const struct bpos_decision *decision,
                           char *buf,
                           size_t cap);
+
+/**
+ * Creates a key. The answer holds its plaintext, which is nowhere else and cannot be had again: give it to whoever asked
+ * for the key, and free the buffer, which wipes it. Copies that the caller makes of it are the caller's to wipe.
+ *
+ * registry: NULL is misuse.
+ * spec_json, spec_json_len: a JSON object with the key's name, store and scopes, and if wanted rate_limit (1 to 1000;
+ *   60), expires_at (null) and test_mode (false): {"name": "Website Sync", "store": "yourstore", "scopes":
+ *   ["products:read"], "rate_limit": 120, "expires_at": "2030-01-01T00:00:00Z", "test_mode": false}. NULL is misuse.
+ * out: set to {"key": "bpos_...", "record": {...}}, the record as from bpos_key_get(), which the caller frees with
+ *   bpos_buffer_free(); to {NULL, 0} on failure. NULL is misuse.
+ * error: may be NULL.
+ *
+ * Returns BPOS_OK, and then the key is admitted by every decision that starts later, and is in the file of a file
+ * registry; BPOS_ERR_FORMAT if the spec is not as above; BPOS_ERR_LIMIT if the registry has 2,000,000 keys;
+ * BPOS_ERR_READ_ONLY for a read-only registry; BPOS_ERR_IO or another status of bpos_registry_reload() if the file could
+ * not be read or written. After these nothing has changed. BPOS_ERR_NOT_DURABLE if the file was written but may be lost
+ * should the machine stop now: the key is not in force here until the file is read again, and since nobody knows its
+ * plaintext, find it with bpos_key_list(), revoke it and create another.
+ */
+bpos_status bpos_key_create(struct bpos_registry *registry,
+                            const char *spec_json,
+                            size_t spec_json_len,
+                            struct bpos_buffer *out,
+                            struct bpos_error *error);
+
+/**
+ * Changes parts of a key: its name, scopes, limit, expiry or mode, or whether it is enabled. What was admitted still
+ * counts: a limit changes live.
+ *
+ * registry: NULL is misuse.
+ * id, id_len: of the key. NULL is misuse.
+ * patch_json, patch_json_len: a JSON object with the members to change: name, scopes (in the place of all it had),
+ *   rate_limit, expires_at (null for none), test_mode, enabled. {"enabled": false} disables the key, and {"enabled": true}
+ *   enables it again. NULL is misuse.
+ * out: set to the record as it is then, as from bpos_key_get(), which the caller frees with bpos_buffer_free(); to
+ *   {NULL, 0} on failure. NULL is misuse.
+ * error: may be NULL.
+ *
+ * Returns BPOS_OK, and then the change is in force for every decision that starts later, and is in the file of a file
+ * registry; BPOS_ERR_NOT_FOUND if no key has the id; BPOS_ERR_CONFLICT if the key is revoked; BPOS_ERR_FORMAT if the
+ * patch is not as above; BPOS_ERR_READ_ONLY for a read-only registry; BPOS_ERR_IO or another status of
+ * bpos_registry_reload() if the file could not be read or written. After these nothing has changed. BPOS_ERR_NOT_DURABLE
+ * if it is not sure that the file has the change: what it takes away (disabling, a lower limit, an earlier expiry, test
+ * mode, fewer scopes) is in force in this process all the same, stays so when the file is read again, and is written with
+ * the next change; what it grants is not in force. Other processes, and this one after a restart, may decide by the old
+ * record: free the disk or mend the folder, and change the key again.
+ */
+bpos_status bpos_key_update(struct bpos_registry *registry,
+                            const char *id,
+                            size_t id_len,
+                            const char *patch_json,
+                            size_t patch_json_len,
+                            struct bpos_buffer *out,
+                            struct bpos_error *error);
+
+/**
+ * Gives a key another secret. Its id, its limit and what it has counted stay. The answer holds the plaintext, as with
+ * bpos_key_create().
+ *
+ * registry: NULL is misuse.
+ * id, id_len: of the key. NULL is misuse.
+ * grace_s: for how many more seconds the secret before works too, at most 31,622,400 (366 days) and never past the key's
+ *   expiry; 0 ends it at once. Both share the key's limit. A secret that was still in grace from an earlier rotation
+ *   stops working.
+ * out: set to {"key": "bpos_...", "record": {...}}, the record as from bpos_key_get(), which the caller frees with
+ *   bpos_buffer_free(); to {NULL, 0} on failure. NULL is misuse.
+ * error: may be NULL.
+ *
+ * Returns BPOS_OK, and then the new secret is admitted by every decision that starts later, and is in the file of a file
+ * registry; BPOS_ERR_NOT_FOUND if no key has the id; BPOS_ERR_CONFLICT if the key is revoked or expired; BPOS_ERR_LIMIT
+ * if the grace is too long; BPOS_ERR_READ_ONLY for a read-only registry; BPOS_ERR_IO or another status of
+ * bpos_registry_reload() if the file could not be read or written. After these nothing has changed: the secret before
+ * goes on working. BPOS_ERR_NOT_DURABLE if the file was written but may be lost should the machine stop now: the secret
+ * before goes on working here until the file is read again, and since nobody knows the new one, rotate the key again.
+ */
+bpos_status bpos_key_rotate(struct bpos_registry *registry,
+                            const char *id,
+                            size_t id_len,
+                            uint64_t grace_s,
+                            struct bpos_buffer *out,
+                            struct bpos_error *error);
+
+/**
+ * Revokes a key, for good: nothing enables it again. A key that is revoked already stays as it is.
+ *
+ * registry: NULL is misuse.
+ * id, id_len: of the key. NULL is misuse.
+ * error: may be NULL.
+ *
+ * Returns BPOS_OK, and then every decision that starts later denies the key, and the file of a file registry says so;
+ * BPOS_ERR_NOT_FOUND if no key has the id; BPOS_ERR_READ_ONLY for a read-only registry: after these nothing has changed.
+ * BPOS_ERR_NOT_DURABLE if it is not sure that the file says so: the key is denied in this process all the same, stays so
+ * when the file is read again, and is written with the next change. Other processes, and this one after a restart, may
+ * still admit it: free the disk or mend the folder, and revoke it again. BPOS_ERR_IO or another status of
+ * bpos_registry_reload() if the key was revoked before, and the file could not be read or written.
+ */
+bpos_status bpos_key_revoke(struct bpos_registry *registry,
+                            const char *id,
+                            size_t id_len,
+                            struct bpos_error *error);
+
+/**
+ * Forgets a key that is revoked or expired. Its secret is unknown from then on, which is denied as well.
+ *
+ * registry: NULL is misuse.
+ * id, id_len: of the key. NULL is misuse.
+ * error: may be NULL.
+ *
+ * Returns BPOS_OK, and then the record is gone, and from the file of a file registry too; BPOS_ERR_NOT_FOUND if no key
+ * has the id; BPOS_ERR_CONFLICT if the key is neither revoked nor expired; BPOS_ERR_READ_ONLY for a read-only registry;
+ * BPOS_ERR_IO or another status of bpos_registry_reload() if the file could not be read or written. After these nothing
+ * has changed. BPOS_ERR_NOT_DURABLE if the file was written but may be lost should the machine stop now: the record stays
+ * here until the file is read again, and is denied as before.
+ */
+bpos_status bpos_key_remove(struct bpos_registry *registry,
+                            const char *id,
+                            size_t id_len,
+                            struct bpos_error *error);
+
+/**
+ * Gives a key's record, as JSON: {"id": "key_...", "name": "Website Sync", "store": "yourstore", "hint": "bpos_abc1",
+ * "scopes": ["products:read"], "rate_limit": 120, "expires_at": null, "test_mode": false, "enabled": true, "created_at":
+ * "2026-11-24T00:00:00Z", "revoked_at": null, "retiring_until": null, "usage": {"last_used_at": null, "allowed": 0,
+ * "denied": {"revoked_key": 0, ...}}}. It holds neither the key nor its digest. retiring_until is the end of grace of the
+ * secret before the last rotation; usage is what this process has counted. Members may be added.
+ *
+ * registry: NULL is misuse.
+ * id, id_len: of the key. NULL is misuse.
+ * out: set to the record, which the caller frees with bpos_buffer_free(); to {NULL, 0} on failure. NULL is misuse.
+ * error: may be NULL.
+ *
+ * Returns BPOS_OK; BPOS_ERR_NOT_FOUND if no key has the id; BPOS_ERR_LIMIT if there is no memory for the answer.
+ */
+bpos_status bpos_key_get(const struct bpos_registry *registry,
+                         const char *id,
+                         size_t id_len,
+                         struct bpos_buffer *out,
+                         struct bpos_error *error);
+
+/**
+ * Gives the records of a store's keys, or of all, as a JSON array in the order of the document. Each is as from
+ * bpos_key_get(). Its cost grows with the registry, not only with the answer.
+ *
+ * registry: NULL is misuse.
+ * store, store_len: the store's whole name. NULL and 0 for all stores; a store that is there but empty has no key, and
+ *   neither has one that is not UTF-8.
+ * out: set to the array, which the caller frees with bpos_buffer_free(); to {NULL, 0} on failure. NULL is misuse.
+ * error: may be NULL.
+ *
+ * Returns BPOS_OK, for no key too: the array is empty then; BPOS_ERR_LIMIT if there is no memory for the answer.
+ */
+bpos_status bpos_key_list(const struct bpos_registry *registry,
+                          const char *store,
+                          size_t store_len,
+                          struct bpos_buffer *out,
+                          struct bpos_error *error);
 
 /**
  * Wipes and frees what a buffer holds, and makes it {NULL, 0}. The struct itself is the caller's.

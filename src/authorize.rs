@@ -127,10 +127,10 @@ fn decide(
     let Some(credential) = table.find(&laid_out.digest()) else {
         return Err(unproved(registry, DenyReason::UnknownKey));
     };
-    if credential.revoked {
+    if credential.record.revoked_at.is_set() {
         return Err(proved(credential, DenyReason::RevokedKey));
     }
-    if !credential.enabled {
+    if !credential.record.enabled {
         return Err(proved(credential, DenyReason::DisabledKey));
     }
     if credential.ends_at != i64::MAX && clock.unix_ms() >= credential.ends_at {
@@ -147,12 +147,12 @@ fn decide(
     if !credential.scopes.intersects(need.bit) {
         return Err(needing(registry, credential, need, DenyReason::InsufficientScope));
     }
-    if credential.test_mode && need.writes {
+    if credential.record.test_mode && need.writes {
         return Err(needing(registry, credential, need, DenyReason::TestMode));
     }
 
     // Is there quota?
-    match credential.usage.admit(credential.rate_limit, clock) {
+    match credential.usage.admit(u32::from(credential.record.rate_limit), clock) {
         Ok(Verdict::Admitted { remaining, frees_in_us }) => {
             Ok(Grant { decision: Decision::counted(credential, need, remaining, frees_in_us) })
         }
@@ -196,7 +196,7 @@ impl Decision {
             limit: 0,
             remaining: 0,
             reset_s: 0,
-            test_mode: credential.test_mode,
+            test_mode: credential.record.test_mode,
             key_id: credential.record.id,
             store: *credential.record.store,
         }
@@ -207,10 +207,10 @@ impl Decision {
     fn counted(credential: &Credential, need: Need, remaining: u32, frees_in_us: u64) -> Self {
         Self {
             scope: Some(need.scope),
-            limit: credential.rate_limit,
+            limit: u32::from(credential.record.rate_limit),
             remaining,
             reset_s: u32::try_from(frees_in_us.div_ceil(1_000_000)).unwrap_or(u32::MAX),
-            test_mode: credential.test_mode,
+            test_mode: credential.record.test_mode,
             key_id: credential.record.id,
             store: *credential.record.store,
         }

@@ -17,7 +17,7 @@ use crate::error::{Error, ErrorKind};
 use crate::key::Digest;
 use crate::policy::{Fault, Policy, PolicySpec, RouteSpec, ScopeSpec};
 use crate::record::{
-    DEFAULT_RATE_LIMIT, KeyPatch, KeyRecord, KeySpec, KeyUsage, RATE_LIMIT, Record, Retiring, hint_text, parse_hint,
+    DEFAULT_RATE_LIMIT, Hint, KeyPatch, KeyRecord, KeySpec, KeyUsage, RATE_LIMIT, Record, Retiring, parse_hint,
     parse_id, parse_name, parse_store,
 };
 use crate::registry::Stats;
@@ -258,10 +258,7 @@ impl<'de> Visitor<'de> for KeysSeed<'_> {
             let number = read.len() + 1;
             let seed = RecordSeed { policy: self.policy, stores: &mut *self.stores, number };
             match keys.next_element_seed(seed)? {
-                Some(mut key) => {
-                    key.record.position = u32::try_from(read.len()).unwrap_or(u32::MAX);
-                    read.push(key);
-                }
+                Some(key) => read.push(key),
                 None => return Ok(read),
             }
         }
@@ -293,7 +290,7 @@ struct Members {
     name: Option<Box<str>>,
     store: Option<Arc<Store>>,
     sha256: Option<Digest>,
-    hint: Option<Option<crate::record::Hint>>,
+    hint: Option<Option<Hint>>,
     scopes: Option<ScopeSet>,
     rate_limit: Option<u32>,
     expires_at: Option<Option<i64>>,
@@ -386,14 +383,13 @@ impl Members {
                 store: required(self.store.take(), "store")?,
                 hint: self.hint.flatten(),
                 scopes: required(self.scopes, "scopes")?,
-                rate_limit: self.rate_limit.unwrap_or(DEFAULT_RATE_LIMIT),
+                rate_limit: u16::try_from(self.rate_limit.unwrap_or(DEFAULT_RATE_LIMIT)).unwrap_or_default(),
                 test_mode: self.test_mode.unwrap_or(false),
                 enabled: self.enabled.unwrap_or(true),
-                expires_at: self.expires_at.flatten(),
-                created_at: self.created_at.flatten(),
-                revoked_at: self.revoked_at.flatten(),
+                expires_at: self.expires_at.flatten().into(),
+                created_at: self.created_at.flatten().into(),
+                revoked_at: self.revoked_at.flatten().into(),
                 retiring: self.retiring.take().flatten(),
-                position: 0, // where it stands is known to the reader of the list
             },
         })
     }
@@ -994,14 +990,14 @@ impl Serialize for WrittenKey<'_> {
         map.serialize_entry("name", &record.name)?;
         map.serialize_entry("store", record.store.as_str())?;
         map.serialize_entry("sha256", &self.digest.to_hex())?;
-        map.serialize_entry("hint", &record.hint.map(hint_text))?;
+        map.serialize_entry("hint", &record.hint.map(Hint::text))?;
         map.serialize_entry("scopes", &Sequence(self.policy.names(record.scopes)))?;
         map.serialize_entry("rate_limit", &record.rate_limit)?;
-        map.serialize_entry("expires_at", &record.expires_at.map(date_text))?;
+        map.serialize_entry("expires_at", &record.expires_at.get().map(date_text))?;
         map.serialize_entry("test_mode", &record.test_mode)?;
         map.serialize_entry("enabled", &record.enabled)?;
-        map.serialize_entry("created_at", &record.created_at.map(date_text))?;
-        map.serialize_entry("revoked_at", &record.revoked_at.map(date_text))?;
+        map.serialize_entry("created_at", &record.created_at.get().map(date_text))?;
+        map.serialize_entry("revoked_at", &record.revoked_at.get().map(date_text))?;
         map.serialize_entry("retiring", &record.retiring.as_deref().map(WrittenRetiring))?;
         map.end()
     }

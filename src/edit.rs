@@ -8,7 +8,7 @@ use crate::error::{Error, ErrorKind};
 use crate::ids::Ids;
 use crate::policy::Policy;
 use crate::record::{
-    KeyPatch, KeySpec, Record, Retiring, check_expiry, check_rate_limit, parse_id, parse_name, parse_store,
+    Date, KeyPatch, KeySpec, Record, Retiring, check_expiry, check_rate_limit, parse_id, parse_name, parse_store,
 };
 use crate::registry::Registry;
 use crate::scope::ScopeSet;
@@ -69,11 +69,10 @@ impl<'r> Edit<'r> {
             rate_limit: check_rate_limit(spec.rate_limit)?,
             test_mode: spec.test_mode,
             enabled: true,
-            expires_at: spec.expires_at.map(check_expiry).transpose()?,
-            created_at: Some(whole_seconds(self.now_ms)),
-            revoked_at: None,
+            expires_at: spec.expires_at.map(check_expiry).transpose()?.into(),
+            created_at: Some(whole_seconds(self.now_ms)).into(),
+            revoked_at: Date::NONE,
             retiring: None,
-            position: u32::MAX, // the last; the registry counts
         };
         self.added += 1;
         self.with_secret(secret, record)
@@ -97,10 +96,10 @@ impl<'r> Edit<'r> {
             record.rate_limit = check_rate_limit(limit)?;
         }
         if let Some(expiry) = patch.expires_at {
-            record.expires_at = expiry.map(check_expiry).transpose()?;
+            record.expires_at = expiry.map(check_expiry).transpose()?.into();
             // A retiring secret never outlives its key.
             if let Some(retiring) = &mut record.retiring {
-                retiring.until = retiring.until.min(expiry.unwrap_or(i64::MAX));
+                retiring.until = retiring.until.min(record.expires_at.or_never());
             }
         }
         record.test_mode = patch.test_mode.unwrap_or(record.test_mode);
@@ -120,11 +119,11 @@ impl<'r> Edit<'r> {
             return Err(Error::new(ErrorKind::Limit, message));
         }
         let Keyed { digest, mut record } = self.living(id)?;
-        if record.ends_at() <= self.now_ms {
+        if record.expires_at.or_never() <= self.now_ms {
             return Err(conflict(&record.id, "expired; give it a later expiry first, or create a new key"));
         }
         let grace_ms = i64::try_from(grace_s.saturating_mul(1_000)).unwrap_or(i64::MAX);
-        let until = self.now_ms.saturating_add(grace_ms).min(record.ends_at());
+        let until = self.now_ms.saturating_add(grace_ms).min(record.expires_at.or_never());
         record.retiring = (grace_s > 0).then(|| Box::new(Retiring { digest, until }));
         let secret = Secret::draw()?;
         record.hint = secret.hint();
@@ -138,8 +137,8 @@ impl<'r> Edit<'r> {
     /// As [`Registry::revoke`].
     pub fn revoke(&mut self, id: &str) -> Result<(), Error> {
         let mut key = self.key(id)?;
-        if key.record.revoked_at.is_none() {
-            key.record.revoked_at = Some(whole_seconds(self.now_ms));
+        if !key.record.revoked_at.is_set() {
+            key.record.revoked_at = Some(whole_seconds(self.now_ms)).into();
             self.put(key);
         }
         Ok(())
@@ -170,7 +169,7 @@ impl<'r> Edit<'r> {
     /// As [`Registry::remove`].
     pub fn remove(&mut self, id: &str) -> Result<(), Error> {
         let key = self.key(id)?;
-        if key.record.revoked_at.is_none() && key.record.ends_at() > self.now_ms {
+        if !key.record.revoked_at.is_set() && key.record.expires_at.or_never() > self.now_ms {
             return Err(conflict(
                 &key.record.id,
                 "in use; only a revoked or expired key can be removed: revoke it first",
@@ -186,23 +185,18 @@ impl<'r> Edit<'r> {
 
     /// A key as it would be after the changes so far.
     fn key(&self, id: &str) -> Result<Keyed, Error> {
-        let unknown = || {
-            let (shown, _) = crate::key::redact(id);
-            let shown: String = shown.chars().take(40).collect();
-            Error::new(ErrorKind::NotFound, format!("there is no key with the id {shown:?}"))
-        };
-        let id = parse_id(id).map_err(|_| unknown())?;
-        match self.places.get(&id).and_then(|place| self.changes.get(*place)) {
-            Some(change) => change.to.clone(),
-            None => self.ids.get(self.table, &id).map(Keyed::of),
-        }
-        .ok_or_else(unknown)
+        let known =
+            parse_id(id).ok().and_then(|id| match self.places.get(&id).and_then(|place| self.changes.get(*place)) {
+                Some(change) => change.to.clone(),
+                None => self.ids.get(self.table, &id).map(Keyed::of),
+            });
+        known.ok_or_else(|| unknown(id))
     }
 
     /// A key that was not revoked.
     fn living(&self, id: &str) -> Result<Keyed, Error> {
         let key = self.key(id)?;
-        match key.record.revoked_at {
+        match key.record.revoked_at.get() {
             Some(_) => Err(conflict(&key.record.id, "revoked, and revocation is for good; create a new key")),
             None => Ok(key),
         }
@@ -246,6 +240,13 @@ fn scopes(policy: &Policy, names: &[String]) -> Result<ScopeSet, Error> {
         set = set.union(bit);
     }
     Ok(set)
+}
+
+/// The error of an id that no key has.
+pub(crate) fn unknown(id: &str) -> Error {
+    let (shown, _) = crate::key::redact(id);
+    let shown: String = shown.chars().take(40).collect();
+    Error::new(ErrorKind::NotFound, format!("there is no key with the id {shown:?}"))
 }
 
 fn conflict(id: &KeyId, state: &str) -> Error {

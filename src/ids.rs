@@ -21,7 +21,7 @@ impl Ids {
     /// The ids of all keys of a table.
     pub(crate) fn of(table: &Table) -> Self {
         let mut ids = Self::default();
-        for (number, credential) in table.iter().filter(|(_, credential)| !credential.retiring) {
+        for (number, credential) in table.iter().filter(|(_, credential)| !credential.is_retiring()) {
             ids.insert(table, &credential.record.id, number);
         }
         ids

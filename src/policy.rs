@@ -177,7 +177,7 @@ impl Policy {
     }
 
     fn place(&self, name: &str) -> Option<usize> {
-        self.scopes.iter().position(|scope| scope.name.as_str() == name)
+        self.scopes.iter().position(|scope| scope.name.is(name.as_bytes()))
     }
 
     /// Checks a policy and makes it ready for use.
@@ -269,7 +269,8 @@ impl Policy {
     fn route_of(&self, spec: &RouteSpec) -> Result<Route, (&'static str, Error)> {
         let token = |byte: u8| byte.is_ascii_uppercase() || byte == b'-' || byte == b'_';
         if spec.method.is_empty() || spec.method.len() > MAX_METHOD || !spec.method.bytes().all(token) {
-            let error = format_error(format!("a method is 1 to 32 capital letters; found {:?}", spec.method));
+            let error =
+                format_error(format!("a method is 1 to 32 capital letters, \"-\" or \"_\"; found {:?}", spec.method));
             return Err(("method", error));
         }
         let mut need = self

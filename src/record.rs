@@ -1,5 +1,6 @@
 //! A key's record: everything the registry knows of a key but its digest; and how a host sees and describes one.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use crate::decision::{DENY_REASONS, REASON_NAMES};
@@ -214,25 +215,54 @@ impl KeyPatch {
     }
 }
 
-/// A key's record as the registry document has it. Times are milliseconds since 1970.
+/// A key's record as the registry document has it. There may be millions, so it is kept small.
 #[derive(Debug, Clone)]
 pub(crate) struct Record {
     pub(crate) id: KeyId,
     pub(crate) name: Box<str>,
     /// Shared by the keys of a store.
     pub(crate) store: Arc<Store>,
-    pub(crate) hint: Option<Hint>,
     /// As given, not closed over what they include.
     pub(crate) scopes: ScopeSet,
-    pub(crate) rate_limit: u32,
+    pub(crate) expires_at: Date,
+    pub(crate) created_at: Date,
+    pub(crate) revoked_at: Date,
+    pub(crate) retiring: Option<Box<Retiring>>,
+    pub(crate) hint: Option<Hint>,
+    pub(crate) rate_limit: u16,
     pub(crate) test_mode: bool,
     pub(crate) enabled: bool,
-    pub(crate) expires_at: Option<i64>,
-    pub(crate) created_at: Option<i64>,
-    pub(crate) revoked_at: Option<i64>,
-    pub(crate) retiring: Option<Box<Retiring>>,
-    /// Its place among the keys, so that a document keeps its order. Not written.
-    pub(crate) position: u32,
+}
+
+/// A time in milliseconds since 1970, or none, in the room of the time alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Date(i64);
+
+impl Date {
+    pub(crate) const NONE: Self = Self(i64::MAX);
+
+    pub(crate) fn get(self) -> Option<i64> {
+        (self != Self::NONE).then_some(self.0)
+    }
+
+    /// The time, which for none never comes.
+    pub(crate) fn or_never(self) -> i64 {
+        self.0
+    }
+
+    pub(crate) fn is_set(self) -> bool {
+        self != Self::NONE
+    }
+
+    pub(crate) fn or(self, other: Self) -> Self {
+        if self.is_set() { self } else { other }
+    }
+}
+
+impl From<Option<i64>> for Date {
+    fn from(unix_ms: Option<i64>) -> Self {
+        unix_ms.map_or(Self::NONE, Self)
+    }
 }
 
 /// A secret that a rotation replaced: it works until its end of grace.
@@ -243,11 +273,6 @@ pub(crate) struct Retiring {
 }
 
 impl Record {
-    /// When it can no longer be used, whatever its state.
-    pub(crate) fn ends_at(&self) -> i64 {
-        self.expires_at.unwrap_or(i64::MAX)
-    }
-
     /// Takes away from this record whatever another of the same key does not grant. The scopes of both are closed over
     /// what they include, which is the policy's to say.
     pub(crate) fn narrow(&mut self, other: &Self, close: impl Fn(ScopeSet) -> ScopeSet) {
@@ -258,7 +283,9 @@ impl Record {
         self.rate_limit = self.rate_limit.min(other.rate_limit);
         self.test_mode |= other.test_mode;
         self.enabled &= other.enabled;
-        self.expires_at = Some(self.ends_at().min(other.ends_at())).filter(|end| *end != i64::MAX);
+        if other.expires_at.or_never() < self.expires_at.or_never() {
+            self.expires_at = other.expires_at;
+        }
         self.revoked_at = self.revoked_at.or(other.revoked_at);
     }
 
@@ -268,25 +295,32 @@ impl Record {
             || self.rate_limit > other.rate_limit
             || (!self.test_mode && other.test_mode)
             || (self.enabled && !other.enabled)
-            || self.ends_at() > other.ends_at()
-            || (self.revoked_at.is_none() && other.revoked_at.is_some())
+            || self.expires_at.or_never() > other.expires_at.or_never()
+            || (!self.revoked_at.is_set() && other.revoked_at.is_set())
     }
 }
 
-/// The first characters of a secret, by which people tell keys apart.
-pub(crate) type Hint = [u8; HINT_LEN];
+/// The first characters of a secret, by which people tell keys apart. They are letters and digits, so never all zero.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Hint(NonZeroU32);
+
+impl Hint {
+    pub(crate) fn of(shown: [u8; HINT_LEN]) -> Option<Self> {
+        let plain = shown.iter().all(u8::is_ascii_alphanumeric);
+        NonZeroU32::new(u32::from_be_bytes(shown)).filter(|_| plain).map(Self)
+    }
+
+    pub(crate) fn text(self) -> String {
+        PREFIX.iter().chain(&self.0.get().to_be_bytes()).map(|byte| char::from(*byte)).collect()
+    }
+}
 
 /// Reads `bpos_` and four letters or digits.
 pub(crate) fn parse_hint(text: &str) -> Result<Hint, Error> {
     text.as_bytes()
         .strip_prefix(PREFIX)
-        .and_then(|shown| Hint::try_from(shown).ok())
-        .filter(|shown| shown.iter().all(u8::is_ascii_alphanumeric))
+        .and_then(|shown| Hint::of(shown.try_into().ok()?))
         .ok_or_else(|| expected("\"bpos_\" and the first 4 letters or digits of the secret", text))
-}
-
-pub(crate) fn hint_text(hint: Hint) -> String {
-    PREFIX.iter().chain(&hint).map(|byte| char::from(*byte)).collect()
 }
 
 /// Reads a key's id: it is written to logs, so it is plain, and it must not be a key by mistake.
@@ -322,9 +356,9 @@ pub(crate) fn check_expiry(unix_ms: i64) -> Result<i64, Error> {
 }
 
 /// Checks a limit that did not come from a document.
-pub(crate) fn check_rate_limit(limit: u32) -> Result<u32, Error> {
+pub(crate) fn check_rate_limit(limit: u32) -> Result<u16, Error> {
     let found = || Error::new(ErrorKind::Format, format!("rate_limit: expected 1 to 1000; found {limit}"));
-    Some(limit).filter(|limit| RATE_LIMIT.contains(limit)).ok_or_else(found)
+    u16::try_from(limit).ok().filter(|_| RATE_LIMIT.contains(&limit)).ok_or_else(found)
 }
 
 /// Characters that move the cursor, break lines or turn the direction of writing.

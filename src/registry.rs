@@ -17,7 +17,7 @@ use crate::error::{Error, ErrorKind};
 use crate::ids::Ids;
 use crate::key::Digest;
 use crate::policy::Policy;
-use crate::record::{KeyRecord, KeyUsage, Record, hint_text};
+use crate::record::{Date, Hint, KeyRecord, KeyUsage, Record};
 use crate::scope::Scope;
 use crate::store::{self, Replaced};
 use crate::table::{Credential, Number, Table};
@@ -301,22 +301,29 @@ impl Registry {
     fn replace(&self, state: &mut State, json: &[u8], mut document: Document, forced: bool) -> Result<(), Error> {
         let before = self.table.load_full();
         for key in document.keys.iter_mut().filter(|_| !forced) {
-            // By its secret too: a revoked key does not come back under another id.
-            let known = state.ids.get(&before, &key.record.id).or_else(|| before.find(&key.digest));
-            key.record.revoked_at = key.record.revoked_at.or(known.and_then(|known| known.record.revoked_at));
+            let known = state.ids.get(&before, &key.record.id).map(|known| known.record.revoked_at);
+            // By its secrets too: a revoked one does not come back under another id.
+            let secrets = key.digests().map(|digest| state.revoked_at(&before, digest));
+            key.record.revoked_at = secrets.chain(known).fold(key.record.revoked_at, Date::or);
             if let Some(unwritten) = state.unwritten.get(&key.record.id) {
                 key.record.narrow(unwritten, |set| self.policy.close(set));
             }
         }
         let usage = |id: &KeyId| state.ids.get(&before, id).map(|known| Arc::clone(&known.usage));
         let (table, built) = build(json, document.keys, &self.policy, usage)?;
-        let unwritten = if forced { HashMap::new() } else { std::mem::take(&mut state.unwritten) };
-        *state = State { seen: state.seen, unwritten, retired: std::mem::take(&mut state.retired), ..built };
+        let before_state = std::mem::replace(state, built);
+        (state.seen, state.retired) = (before_state.seen, before_state.retired);
+        if !forced {
+            (state.unwritten, state.revoked) = (before_state.unwritten, before_state.revoked);
+        }
         let table = Arc::new(table);
         self.table.store(Arc::clone(&table));
         self.revision.store(document.revision, Ordering::Release);
         for key in keys_of(&before).filter(|key| state.ids.get(&table, &key.record.id).is_none()) {
             self.departed.add(&key.usage);
+        }
+        for (_, gone) in before.iter().filter(|(_, secret)| table.find(&secret.digest).is_none()) {
+            state.forget(gone);
         }
         state.retire(before);
         Ok(())
@@ -486,13 +493,16 @@ impl Registry {
                 return refuse("the id is there twice");
             }
             match state.ids.get(&table, &key.record.id) {
-                Some(known) if known.revoked && key.record.revoked_at.is_none() => {
+                Some(known) if known.record.revoked_at.is_set() && !key.record.revoked_at.is_set() => {
                     return refuse("the key was revoked, and revocation is for good; create a new key");
                 }
                 Some(_) => {}
                 None => keys += 1,
             }
             for digest in key.digests() {
+                if state.revoked.contains_key(digest) && !key.record.revoked_at.is_set() {
+                    return refuse("the secret was revoked, and revocation is for good; create a new key");
+                }
                 let taken = table.find(digest).is_some_and(|other| other.record.id != key.record.id);
                 if taken || !digests.insert(digest) {
                     return refuse("another secret has the same sha256");
@@ -515,9 +525,7 @@ impl Registry {
             let before: Vec<Digest> = known.into_iter().flat_map(digests_of).copied().collect();
             let after: Vec<Digest> = to.iter().flat_map(Keyed::digests).copied().collect();
             match (known, to) {
-                (known, Some(mut key)) => {
-                    let position = known.map(|known| known.record.position);
-                    key.record.position = position.unwrap_or_else(|| state.position());
+                (known, Some(key)) => {
                     let usage = known.map(|known| Arc::clone(&known.usage));
                     state.append(&table, key, &self.policy, usage);
                 }
@@ -528,6 +536,7 @@ impl Registry {
                 (None, None) => {}
             }
             for digest in before.iter().filter(|digest| !after.contains(digest)) {
+                table.find(digest).into_iter().for_each(|gone| state.forget(gone));
                 table.remove(digest);
             }
         }
@@ -561,14 +570,14 @@ impl Registry {
             id: record.id.as_str().to_owned(),
             name: record.name.clone().into_string(),
             store: record.store.as_str().to_owned(),
-            hint: record.hint.map(hint_text),
+            hint: record.hint.map(Hint::text),
             scopes: self.policy.names(record.scopes).map(str::to_owned).collect(),
-            rate_limit: record.rate_limit,
-            expires_at: record.expires_at,
+            rate_limit: u32::from(record.rate_limit),
+            expires_at: record.expires_at.get(),
             test_mode: record.test_mode,
             enabled: record.enabled,
-            created_at: record.created_at,
-            revoked_at: record.revoked_at,
+            created_at: record.created_at.get(),
+            revoked_at: record.revoked_at.get(),
             retiring_until: record.retiring.as_deref().map(|retiring| retiring.until),
             usage,
         }
@@ -612,6 +621,8 @@ struct State {
     seen: Option<store::Version>,
     /// What was taken from keys and could not be written. It is in force whatever the file says.
     unwritten: HashMap<KeyId, Record>,
+    /// Secrets that were revoked and whose records are gone, with the time of the revocation: they stay revoked.
+    revoked: HashMap<Digest, Date>,
     /// How many credentials were appended to the table in force.
     appended: usize,
     /// Tables that were replaced. A reader that still uses one must not be the one to free it: that takes long.
@@ -622,8 +633,21 @@ impl State {
     /// The state for a table that somebody else filled: its room counts as used up, since an append may have been
     /// under way.
     fn of(table: &Table) -> Self {
-        let last_position = keys_of(table).map(|key| key.record.position).max().unwrap_or(0);
+        let last_position = keys_of(table).map(|key| key.usage.position()).max().unwrap_or(0);
         Self { ids: Ids::of(table), appended: table.capacity(), last_position, ..Self::default() }
+    }
+
+    /// When a secret was revoked, if it was.
+    fn revoked_at(&self, table: &Table, digest: &Digest) -> Date {
+        let gone = self.revoked.get(digest).copied();
+        gone.or_else(|| Some(table.find(digest)?.record.revoked_at)).unwrap_or(Date::NONE)
+    }
+
+    /// Remembers of a secret whose record goes what must be remembered.
+    fn forget(&mut self, secret: &Credential) {
+        if secret.record.revoked_at.is_set() {
+            self.revoked.insert(secret.digest, secret.record.revoked_at);
+        }
     }
 
     /// The position of a new key: after all others.
@@ -640,9 +664,13 @@ impl State {
 
     /// Appends a key's credentials to a table that has room for them, and makes them the ones of its id.
     fn append(&mut self, table: &Table, key: Keyed, policy: &Policy, usage: Option<Arc<Usage>>) {
-        let usage = usage.unwrap_or_else(|| Arc::new(Usage::new(key.record.rate_limit)));
+        let usage = usage.unwrap_or_else(|| {
+            let usage = Usage::new(u32::from(key.record.rate_limit));
+            usage.set_position(self.position());
+            Arc::new(usage)
+        });
         for credential in credentials(key, policy, &usage) {
-            let (number, id, retiring) = (self.number(), credential.record.id, credential.retiring);
+            let (number, id, retiring) = (self.number(), credential.record.id, credential.is_retiring());
             table.insert(number, credential);
             if !retiring {
                 self.ids.insert(table, &id, number);
@@ -711,35 +739,28 @@ fn digests_of(credential: &Credential) -> impl Iterator<Item = &Digest> {
 /// The same, in the order of the document.
 fn in_order(table: &Table) -> Vec<&Credential> {
     let mut keys: Vec<_> = keys_of(table).collect();
-    keys.sort_by_key(|key| key.record.position);
+    keys.sort_by_key(|key| key.usage.position());
     keys
 }
 
 /// The credentials of the current secrets: one for each key.
 fn keys_of(table: &Table) -> impl Iterator<Item = &Credential> {
-    table.iter().map(|(_, credential)| credential).filter(|credential| !credential.retiring)
+    table.iter().map(|(_, credential)| credential).filter(|credential| !credential.is_retiring())
 }
 
 /// What a key's secrets grant: the current one, and a retiring one until its end of grace.
 fn credentials(key: Keyed, policy: &Policy, usage: &Arc<Usage>) -> impl Iterator<Item = Credential> {
-    let ends_at = key.record.expires_at.unwrap_or(i64::MAX);
     let record = Arc::new(key.record);
     let current = Credential {
         digest: key.digest,
         scopes: policy.close(record.scopes),
-        ends_at,
-        rate_limit: record.rate_limit,
-        revoked: record.revoked_at.is_some(),
-        enabled: record.enabled,
-        test_mode: record.test_mode,
-        retiring: false,
+        ends_at: record.expires_at.or_never(),
         record: Arc::clone(&record),
         usage: Arc::clone(usage),
     };
     let retiring = record.retiring.as_deref().map(|retiring| Credential {
         digest: retiring.digest,
-        ends_at: retiring.until.min(ends_at),
-        retiring: true,
+        ends_at: retiring.until.min(current.ends_at),
         ..current.clone()
     });
     std::iter::once(current).chain(retiring)
@@ -753,10 +774,9 @@ fn build(
     usage_of: impl Fn(&KeyId) -> Option<Arc<Usage>>,
 ) -> Result<(Table, State), Error> {
     let credentials: usize = keys.iter().map(|key| key.digests().count()).sum();
-    // Some room, so that the first changes need no copy.
-    let table = Table::with_capacity(credentials + credentials / 8 + 64);
-    let last_position = u32::try_from(keys.len()).unwrap_or(u32::MAX);
-    let mut state = State { ids: Ids::with_capacity(keys.len()), last_position, ..State::default() };
+    // A little room, so that the first changes need no copy.
+    let table = Table::with_capacity(credentials + credentials / 64 + 64);
+    let mut state = State { ids: Ids::with_capacity(keys.len()), ..State::default() };
     for (index, key) in keys.into_iter().enumerate() {
         if state.ids.get(&table, &key.record.id).is_some() {
             return Err(conflict(json, index, &key.record, "another key has the same id"));
@@ -766,6 +786,9 @@ fn build(
             return Err(conflict(json, index, &key.record, "another secret has the same sha256"));
         }
         let usage = usage_of(&key.record.id);
+        if let Some(usage) = &usage {
+            usage.set_position(state.position());
+        }
         state.append(&table, key, policy, usage);
     }
     Ok((table, state))

@@ -104,7 +104,9 @@ impl ScopeSet {
 
     /// The places of its scopes.
     pub(crate) fn places(self) -> impl Iterator<Item = usize> + Clone {
-        (0..Self::CAPACITY).filter(move |place| self.intersects(Self::only(*place)))
+        std::iter::successors(Some(self.0), |rest| Some(rest & rest.wrapping_sub(1)))
+            .take_while(|rest| *rest != 0)
+            .map(|rest| rest.trailing_zeros() as usize)
     }
 }
 

@@ -63,7 +63,7 @@ impl Secret {
     }
 
     pub(crate) fn hint(&self) -> Option<Hint> {
-        self.0.get(PREFIX.len()..)?.first_chunk().copied()
+        Hint::of(*self.0.get(PREFIX.len()..)?.first_chunk()?)
     }
 }
 

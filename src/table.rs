@@ -15,7 +15,7 @@ use crate::record::Record;
 use crate::scope::ScopeSet;
 use crate::usage::Usage;
 
-/// A secret's digest and what it grants, ready for the decision.
+/// A secret's digest, and what the decision needs to know of it first.
 #[derive(Debug, Clone)]
 pub(crate) struct Credential {
     pub(crate) digest: Digest,
@@ -23,14 +23,15 @@ pub(crate) struct Credential {
     pub(crate) scopes: ScopeSet,
     /// Denied from this time on; `i64::MAX` if never. For a retiring secret, its end of grace or the key's expiry.
     pub(crate) ends_at: i64,
-    pub(crate) rate_limit: u32,
-    pub(crate) revoked: bool,
-    pub(crate) enabled: bool,
-    pub(crate) test_mode: bool,
-    /// A secret that a rotation replaced.
-    pub(crate) retiring: bool,
     pub(crate) record: Arc<Record>,
     pub(crate) usage: Arc<Usage>,
+}
+
+impl Credential {
+    /// Whether it is of a secret that a rotation replaced.
+    pub(crate) fn is_retiring(&self) -> bool {
+        self.record.retiring.as_deref().is_some_and(|retiring| retiring.digest == self.digest)
+    }
 }
 
 /// An open-addressed hash table of [`Credential`]s.
@@ -144,4 +145,52 @@ fn number_of(word: u64) -> Number {
     #[expect(clippy::cast_possible_truncation, reason = "the lower half is meant")]
     let number = word as Number;
     number
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::document;
+    use crate::policy::Policy;
+
+    fn credential(sha256: &str) -> Credential {
+        let json = format!(r#"[{{"id":"k","name":"n","store":"s","scopes":[],"sha256":"{sha256}"}}]"#);
+        let key = document::parse_records(json.as_bytes(), &Policy::default()).unwrap().remove(0);
+        let usage = Arc::new(Usage::new(60));
+        Credential { digest: key.digest, scopes: ScopeSet::EMPTY, ends_at: 0, record: Arc::new(key.record), usage }
+    }
+
+    /// A digest that differs in any one bit, where it is looked up or in the last byte, is another.
+    #[test]
+    fn all_of_a_digest_is_compared() {
+        let table = Table::with_capacity(1);
+        let sha256 = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08";
+        table.insert(1, credential(sha256));
+        assert!(table.find(&Digest::from_hex(sha256).unwrap()).is_some());
+        for place in 0..64 {
+            for bit in 0..4 {
+                let digit = u32::from_str_radix(&sha256[place..=place], 16).unwrap() ^ (1 << bit);
+                let other = format!("{}{digit:x}{}", &sha256[..place], &sha256[place + 1..]);
+                assert!(table.find(&Digest::from_hex(&other).unwrap()).is_none(), "{other}");
+            }
+        }
+    }
+
+    /// Removing and adding again leaves every other digest where it can be found.
+    #[test]
+    fn a_removed_digest_hides_no_other() {
+        let digests: Vec<String> = (0..8).map(|n| format!("{:016x}{n:048x}", 5)).collect(); // all begin alike
+        let table = Table::with_capacity(9);
+        for (number, sha256) in (1..).zip(&digests) {
+            table.insert(number, credential(sha256));
+        }
+        let digest = |n: usize| Digest::from_hex(&digests[n]).unwrap();
+        table.remove(&digest(3));
+        for n in 0..8 {
+            assert_eq!(table.find(&digest(n)).is_some(), n != 3, "{n}");
+        }
+        table.insert(9, credential(&digests[3]));
+        assert_eq!(table.iter().count(), 8);
+        assert!(table.find(&digest(3)).is_some());
+    }
 }

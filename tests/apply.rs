@@ -305,6 +305,8 @@ fn step() -> impl Strategy<Value = Step> {
 #[derive(Default)]
 struct Naive {
     keys: HashMap<usize, Model>,
+    /// Secrets that a revoked key had and has no longer: they are revoked for good.
+    burnt: BTreeSet<usize>,
     admitted: HashMap<usize, Vec<u64>>,
     counts: BTreeMap<&'static str, u64>,
 }
@@ -318,6 +320,9 @@ impl Naive {
                 return false;
             }
             for secret in change.secrets() {
+                if self.burnt.contains(&secret) && !change.revoked {
+                    return false;
+                }
                 let others =
                     self.keys.iter().any(|(other, known)| other != id && known.secrets().any(|known| known == secret));
                 if others || !secrets.insert(secret) {
@@ -325,7 +330,11 @@ impl Naive {
                 }
             }
         }
-        self.keys.extend(changes.iter().cloned());
+        for (id, change) in changes {
+            let before = self.keys.insert(*id, change.clone());
+            let gone = before.iter().filter(|before| before.revoked).flat_map(Model::secrets);
+            self.burnt.extend(gone.filter(|secret| !change.secrets().any(|kept| kept == *secret)));
+        }
         true
     }
 

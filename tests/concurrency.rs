@@ -61,6 +61,7 @@ fn a_limit_is_shared_exactly_while_the_registry_changes() {
     let registry = Registry::from_json(document(1, std::slice::from_ref(&hot)).as_bytes()).unwrap();
     let done = AtomicBool::new(false);
     let admitted: usize = std::thread::scope(|scope| {
+        let stop = Done(&done);
         let changes = scope.spawn(|| {
             let mut n = 0;
             while !done.load(Ordering::Acquire) {
@@ -74,12 +75,21 @@ fn a_limit_is_shared_exactly_while_the_registry_changes() {
             .map(|_| scope.spawn(|| (0..20_000).filter(|_| registry.authorize_at(&reads(&hot), NOW).is_ok()).count()))
             .collect();
         let admitted = threads.into_iter().map(|thread| thread.join().unwrap()).sum();
-        done.store(true, Ordering::Release);
+        drop(stop);
         assert!(changes.join().unwrap() > 10, "there were changes meanwhile");
         admitted
     });
     assert_eq!(admitted, 1_000);
     assert_eq!(registry.stats().allowed, 1_000);
+}
+
+/// Tells threads to end, whatever ends this one.
+struct Done<'a>(&'a AtomicBool);
+
+impl Drop for Done<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Release);
+    }
 }
 
 /// Threads hammer `authorize` and `reload` while the process forks: each child decides and reloads.
@@ -93,6 +103,7 @@ fn a_child_of_a_fork_authorizes_and_reloads() {
     let registry = Registry::open(&path).unwrap();
     let done = AtomicBool::new(false);
     std::thread::scope(|scope| {
+        let _done = Done(&done);
         scope.spawn(|| {
             while !done.load(Ordering::Acquire) {
                 registry.reload().unwrap();
@@ -124,8 +135,23 @@ fn a_child_of_a_fork_authorizes_and_reloads() {
             assert_eq!(unsafe { libc::waitpid(child, &raw mut status, 0) }, child);
             assert_eq!(status, 0, "child {number}");
         }
-        done.store(true, Ordering::Release);
     });
+}
+
+/// The wall clock decides expiry and nothing else: whatever it does, the window stays as it is.
+#[test]
+fn a_jump_of_the_wall_clock_never_touches_the_rate_limit() {
+    const YEARS_50: i64 = 50 * 366 * 24 * 60 * 60 * 1_000;
+    let key = Key { rate_limit: 1, ..Key::new(1) };
+    let registry = Registry::from_json(document(1, std::slice::from_ref(&key)).as_bytes()).unwrap();
+    assert!(registry.authorize_at(&reads(&key), NOW).is_ok());
+    for jump in [1, 61_000, YEARS_50, -61_000, -YEARS_50] {
+        let jumped = Now { unix_ms: NOW.unix_ms + jump, monotonic_us: NOW.monotonic_us + 1_000_000 };
+        let denial = registry.authorize_at(&reads(&key), jumped).unwrap_err();
+        assert_eq!((denial.reason(), denial.retry_after_s()), (DenyReason::RateLimited, Some(60)), "{jump} ms");
+    }
+    let later = Now { monotonic_us: NOW.monotonic_us + 60_000_001, ..NOW };
+    assert!(registry.authorize_at(&reads(&key), later).is_ok(), "and the monotonic clock frees it");
 }
 
 proptest! {

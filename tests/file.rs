@@ -17,7 +17,7 @@ use std::path::PathBuf;
 use bpos::{DenyReason, Error, ErrorKind, Options, Registry};
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 use sample::{NOW, array, ask, document, exported, later, record, record_with, secret};
-use serde_json::json;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 /// A registry file of its own for each test.
@@ -439,4 +439,50 @@ fn opening_and_reloading_write_nothing() {
     assert_eq!(fs::read(&place.path).unwrap(), one_key());
     let names: Vec<_> = fs::read_dir(place.directory.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(names, ["keys.json"]);
+}
+
+/// A secret that was revoked stays so, whichever record a later file puts it in.
+#[test]
+fn a_revoked_secret_comes_back_under_no_other_record() {
+    let ways: [(&str, fn(&str, &str) -> Vec<Vec<Value>>); 4] = [
+        ("under a new id", |old, other| vec![vec![with("key_new", old, None), with("key_b", other, None)]]),
+        ("under a known id", |old, _| vec![vec![with("key_b", old, None)]]),
+        ("as a retiring secret", |old, other| vec![vec![with("key_b", other, Some(old))]]),
+        ("after a file without it", |old, other| {
+            vec![vec![with("key_b", other, None)], vec![with("key_a", old, None), with("key_b", other, None)]]
+        }),
+    ];
+    for (way, reloads) in ways {
+        let (revoked, other) = (format!("bpos_revoked{:029}", 1), format!("bpos_other{:031}", 2));
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("keys.json");
+        let write = |revision: usize, keys: &[Value]| {
+            let document = json!({"version": 1, "revision": revision, "keys": keys});
+            std::fs::write(&path, document.to_string()).unwrap();
+        };
+        let mut first = with("key_a", &sha(&revoked), None);
+        first["revoked_at"] = json!("2026-01-01T00:00:00Z");
+        write(1, &[first, with("key_b", &sha(&other), None)]);
+        let registry = Registry::open(&path).unwrap();
+        for (revision, keys) in (2..).zip(reloads(&sha(&revoked), &sha(&other))) {
+            write(revision, &keys);
+            registry.reload().unwrap();
+        }
+        let request = bpos::Request::new("GET", "/api/v1/products").api_key(&revoked);
+        let now = bpos::Now { unix_ms: 1_795_521_600_000, monotonic_us: 1 };
+        let denial = registry.authorize_at(&request, now).unwrap_err();
+        assert_eq!(denial.reason(), bpos::DenyReason::RevokedKey, "{way}");
+        registry.reload_forced().unwrap();
+        assert!(registry.authorize_at(&request, now).is_ok(), "{way}, by force");
+    }
+}
+
+fn sha(key: &str) -> String {
+    use sha2::Digest;
+    sha2::Sha256::digest(key).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn with(id: &str, sha256: &str, retiring: Option<&str>) -> Value {
+    let retiring = retiring.map(|sha256| json!({"sha256": sha256, "until": "2030-01-01T00:00:00Z"}));
+    json!({"id": id, "name": "n", "store": "s", "sha256": sha256, "scopes": ["products:read"], "retiring": retiring})
 }

@@ -132,7 +132,7 @@ fn a_refusal_says_which_entry_which_member_where_and_what_was_expected() {
         ),
         (
             routes(&route("get", "/a", "a:read")),
-            "routes, number 1, member `method`: a method is 1 to 32 capital letters; found \"get\" at line 2 column 27",
+            "routes, number 1, member `method`: a method is 1 to 32 capital letters, \"-\" or \"_\"; found \"get\" at line 2 column 27",
         ),
         // What is behind the value makes no difference to its place.
         (

@@ -3,7 +3,8 @@
 use std::ffi::c_char;
 use std::mem::MaybeUninit;
 use std::ptr;
-use std::sync::atomic::{Ordering, compiler_fence};
+
+use zeroize::{Zeroize, Zeroizing};
 
 use super::error::Failure;
 use super::guard::guard_or;
@@ -17,8 +18,10 @@ use crate::error::{Error, ErrorKind};
 /// {NULL, 0} if it fails.
 ///
 /// Methods:
-///   bpos_registry_export(), bpos_registry_stats()   fill one
-///   bpos_buffer_free()                              wipes and frees it
+///   bpos_registry_export(), bpos_registry_stats()           fill one
+///   bpos_key_create(), bpos_key_rotate()                    fill one with a new key and its record
+///   bpos_key_update(), bpos_key_get(), bpos_key_list()      fill one with records
+///   bpos_buffer_free()                                      wipes and frees it
 #[repr(C)]
 pub struct bpos_buffer {
     /// UTF-8, with a NUL behind it that `len` does not count. Not to be changed, and NULL once it is freed.
@@ -53,28 +56,26 @@ pub unsafe extern "C" fn bpos_buffer_free(buffer: *mut bpos_buffer) {
 impl bpos_buffer {
     const EMPTY: Self = Self { data: ptr::null_mut(), len: 0 };
 
-    /// Fills a buffer of the caller's with what `answer` gives.
+    /// Fills a buffer of the caller's with what `answer` gives, which may hold a key: it is wiped where it was.
     pub(super) fn fill(
         out: &mut MaybeUninit<Self>,
-        answer: impl FnOnce() -> Result<Vec<u8>, Failure>,
+        answer: impl FnOnce() -> Result<Zeroizing<Vec<u8>>, Failure>,
     ) -> Result<(), Failure> {
         out.write(Self::EMPTY);
-        out.write(Self::holding(answer()?)?);
+        out.write(Self::holding(&answer()?)?);
         Ok(())
     }
 
-    fn holding(mut text: Vec<u8>) -> Result<Self, Failure> {
+    fn holding(text: &[u8]) -> Result<Self, Failure> {
         let len = text.len();
         let mut memory = Vec::new();
-        // Of the exact size, which `free` must be able to tell; and the text must not stay behind where it was.
-        if memory.try_reserve_exact(len + 1).is_ok() {
-            memory.extend_from_slice(&text);
-            memory.push(0);
-        }
-        wipe(&mut text);
-        if memory.is_empty() {
+        // Of the exact size, which `free` must be able to tell, and from the start: a vector that grows leaves what it held
+        // behind.
+        if memory.try_reserve_exact(len + 1).is_err() {
             return Err(Error::new(ErrorKind::Limit, format!("no memory for an answer of {len} bytes")).into());
         }
+        memory.extend_from_slice(text);
+        memory.push(0);
         let data = Box::into_raw(memory.into_boxed_slice());
         Ok(Self { data: data.cast(), len })
     }
@@ -89,15 +90,6 @@ impl bpos_buffer {
         let memory = ptr::slice_from_raw_parts_mut(self.data.cast::<u8>(), self.len + 1);
         // SAFETY: this is what `holding` made of a box.
         let mut memory = unsafe { Box::from_raw(memory) };
-        wipe(&mut memory);
+        memory.zeroize();
     }
-}
-
-/// Overwrites bytes that are about to be freed, in a way that the compiler does not leave out.
-fn wipe(bytes: &mut [u8]) {
-    for byte in bytes {
-        // SAFETY: a reference is valid for writing.
-        unsafe { ptr::write_volatile(byte, 0) };
-    }
-    compiler_fence(Ordering::SeqCst);
 }

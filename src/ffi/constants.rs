@@ -33,7 +33,8 @@ pub enum bpos_status_code {
     BPOS_ERR_CONFLICT = 5,
     /// The registry file may be written by others, or belongs to somebody else.
     BPOS_ERR_PERMISSION = 6,
-    /// The change is in force in this process, but could not be written to the registry file.
+    /// It is not sure that the registry file has the change. What it takes away is in force in this process all the same;
+    /// what it grants is not. The message says which.
     BPOS_ERR_NOT_DURABLE = 7,
     /// The registry was opened read-only.
     BPOS_ERR_READ_ONLY = 8,

@@ -32,6 +32,7 @@ mod buffer;
 mod constants;
 mod error;
 mod guard;
+mod keys;
 mod pointers;
 mod registry;
 mod text;
@@ -49,8 +50,11 @@ pub use constants::{
     bpos_status_name, bpos_version,
 };
 pub use error::bpos_error;
+pub use keys::{
+    bpos_key_create, bpos_key_get, bpos_key_list, bpos_key_remove, bpos_key_revoke, bpos_key_rotate, bpos_key_update,
+};
 pub use registry::{
     bpos_registry, bpos_registry_apply, bpos_registry_close, bpos_registry_export, bpos_registry_from_json,
-    bpos_registry_open, bpos_registry_reload, bpos_registry_stats, bpos_scope_id,
+    bpos_registry_open, bpos_registry_reload, bpos_registry_reload_if_changed, bpos_registry_stats, bpos_scope_id,
 };
 pub use text::bpos_redact;

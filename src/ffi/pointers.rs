@@ -71,6 +71,20 @@ pub(super) unsafe fn bytes<'a>(
     Ok(Some(unsafe { slice::from_raw_parts(pointer.cast(), length) }))
 }
 
+/// Bytes that C lends and must not leave out.
+///
+/// # Safety
+///
+/// As [`bytes`].
+pub(super) unsafe fn required<'a>(
+    pointer: *const c_char,
+    length: usize,
+    argument: &'static str,
+) -> Result<&'a [u8], Misuse> {
+    // SAFETY: as asked of our caller.
+    unsafe { bytes(pointer, length, argument) }?.ok_or(Misuse { argument, fault: "is NULL" })
+}
+
 /// Bytes that C lends to be written: empty if they are absent. They may hold nothing yet.
 ///
 /// # Safety
@@ -112,6 +126,19 @@ pub(super) unsafe fn place<'a, T>(pointer: *mut T, argument: &'static str) -> Re
     check(pointer, argument)?;
     // SAFETY: neither NULL nor misaligned, so the caller vouches for it; `MaybeUninit` asks nothing of what is there.
     Ok(unsafe { &mut *pointer.cast() })
+}
+
+/// The same where C may pass NULL, and then wants to know nothing.
+///
+/// # Safety
+///
+/// See above.
+pub(super) unsafe fn place_or_null<'a, T>(
+    pointer: *mut T,
+    argument: &'static str,
+) -> Result<Option<&'a mut MaybeUninit<T>>, Misuse> {
+    // SAFETY: as asked of our caller.
+    if pointer.is_null() { Ok(None) } else { unsafe { place(pointer, argument) }.map(Some) }
 }
 
 /// A struct that C lends, if it is as large as we know it.

@@ -10,7 +10,7 @@ use super::buffer::bpos_buffer;
 use super::constants::bpos_status;
 use super::error::{Failure, bpos_error, report};
 use super::guard::guard_or;
-use super::pointers::{Misuse, borrowed, bytes, given, place, taken_back};
+use super::pointers::{borrowed, bytes, given, place, place_or_null, required, taken_back};
 use crate::registry::{Options, Registry};
 use crate::scope::Scope;
 
@@ -26,7 +26,12 @@ use crate::scope::Scope;
 ///   bpos_authorize(), bpos_authorize_scope()          decide on a request
 ///   bpos_authorize_at(), bpos_authorize_scope_at()    the same at a given time
 ///   bpos_scope_id()                                   the number of a scope
+///   bpos_key_create(), bpos_key_rotate()              make a key, or a new secret for one
+///   bpos_key_update()                                 changes one, disables and enables it
+///   bpos_key_revoke(), bpos_key_remove()              end one
+///   bpos_key_get(), bpos_key_list()                   what is known of one, or of all
 ///   bpos_registry_reload()                            reads the file of a file registry again
+///   bpos_registry_reload_if_changed()                 the same, if it has changed
 ///   bpos_registry_apply()                             feeds changes into a memory registry
 ///   bpos_registry_export()                            the document in force
 ///   bpos_registry_stats()                             what it has counted
@@ -40,7 +45,8 @@ impl bpos_registry {
     }
 }
 
-/// Opens a registry file.
+/// Opens a registry file. Changes through the bpos_key functions are written to it; those that others write to it are
+/// seen by bpos_registry_reload() and bpos_registry_reload_if_changed(), and before each change.
 ///
 /// path, path_len: of the registry document. NULL is misuse.
 /// options_json, options_json_len: a JSON object such as {"policy": {...}, "read_only": true}, both optional; NULL and 0
@@ -63,7 +69,7 @@ pub unsafe extern "C" fn bpos_registry_open(
     unsafe {
         report(error, || {
             let out = vacated(place(out, "out")?);
-            let path = required(bytes(path, path_len, "path")?, "path")?;
+            let path = required(path, path_len, "path")?;
             let options = options(bytes(options_json, options_json_len, "options_json")?)?;
             *out = given(bpos_registry(Registry::open_with(Path::new(OsStr::from_bytes(path)), options)?));
             Ok(())
@@ -72,7 +78,8 @@ pub unsafe extern "C" fn bpos_registry_open(
 }
 
 /// Makes a memory registry from a document: the host's own database is the source of truth, and feeds changes in with
-/// bpos_registry_apply(). Nothing is ever written.
+/// bpos_registry_apply(). Nothing is ever written: what the bpos_key functions change is to be had from
+/// bpos_registry_export(), and gone with the registry.
 ///
 /// json, json_len: the registry document. NULL is misuse.
 /// options_json, options_json_len: as with bpos_registry_open().
@@ -93,7 +100,7 @@ pub unsafe extern "C" fn bpos_registry_from_json(
     unsafe {
         report(error, || {
             let out = vacated(place(out, "out")?);
-            let json = required(bytes(json, json_len, "json")?, "json")?;
+            let json = required(json, json_len, "json")?;
             let options = options(bytes(options_json, options_json_len, "options_json")?)?;
             *out = given(bpos_registry(Registry::from_json_with(json, options)?));
             Ok(())
@@ -113,6 +120,34 @@ pub unsafe extern "C" fn bpos_registry_from_json(
 pub unsafe extern "C" fn bpos_registry_reload(registry: *mut bpos_registry, error: *mut bpos_error) -> bpos_status {
     // SAFETY: as the caller of every export promises.
     unsafe { report(error, || Ok(borrowed(registry, "registry")?.core().reload()?)) }
+}
+
+/// Reads the registry file again if it has changed since it was last read or written here, which one call to the operating
+/// system finds out: for hosts that look every second or so. Otherwise it is as bpos_registry_reload().
+///
+/// registry: a file registry. NULL is misuse.
+/// changed: set to 1 if the file had changed, and is in force now; to 0 if it had not, and on failure. May be NULL.
+/// error: may be NULL.
+///
+/// Returns BPOS_OK, whether or not it had changed; a status as from bpos_registry_reload(), and then the next call tries
+/// again.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn bpos_registry_reload_if_changed(
+    registry: *mut bpos_registry,
+    changed: *mut u8,
+    error: *mut bpos_error,
+) -> bpos_status {
+    // SAFETY: as the caller of every export promises.
+    unsafe {
+        report(error, || {
+            let changed = place_or_null(changed, "changed")?.map(|place| place.write(0));
+            let has = borrowed(registry, "registry")?.core().reload_if_changed()?;
+            if let Some(changed) = changed {
+                *changed = u8::from(has);
+            }
+            Ok(())
+        })
+    }
 }
 
 /// Feeds changes into a memory registry. All or nothing: if one record is refused, none is applied.
@@ -135,7 +170,7 @@ pub unsafe extern "C" fn bpos_registry_apply(
     // SAFETY: as the caller of every export promises.
     unsafe {
         report(error, || {
-            let records = required(bytes(records_json, records_json_len, "records_json")?, "records_json")?;
+            let records = required(records_json, records_json_len, "records_json")?;
             Ok(borrowed(registry, "registry")?.core().apply(records)?)
         })
     }
@@ -157,7 +192,7 @@ pub unsafe extern "C" fn bpos_registry_export(
     // SAFETY: as the caller of every export promises.
     unsafe {
         report(error, || {
-            bpos_buffer::fill(place(out, "out")?, || Ok(borrowed(registry, "registry")?.core().export()?))
+            bpos_buffer::fill(place(out, "out")?, || Ok(borrowed(registry, "registry")?.core().export()?.into()))
         })
     }
 }
@@ -179,7 +214,7 @@ pub unsafe extern "C" fn bpos_registry_stats(
     // SAFETY: as the caller of every export promises.
     unsafe {
         report(error, || {
-            bpos_buffer::fill(place(out, "out")?, || Ok(borrowed(registry, "registry")?.core().stats_json()?))
+            bpos_buffer::fill(place(out, "out")?, || Ok(borrowed(registry, "registry")?.core().stats_json()?.into()))
         })
     }
 }
@@ -217,10 +252,6 @@ pub unsafe extern "C" fn bpos_scope_id(registry: *const bpos_registry, name: *co
 /// NULL until there is something better: what a failure leaves behind.
 fn vacated(out: &mut MaybeUninit<*mut bpos_registry>) -> &mut *mut bpos_registry {
     out.write(ptr::null_mut())
-}
-
-fn required<'a>(bytes: Option<&'a [u8]>, argument: &'static str) -> Result<&'a [u8], Misuse> {
-    bytes.ok_or(Misuse { argument, fault: "is NULL" })
 }
 
 fn options(json: Option<&[u8]>) -> Result<Options, Failure> {

@@ -57,6 +57,39 @@ const EXPORTS: &[(&str, Call)] = &[
         assert_eq!(struck(|| unsafe { bpos_decision_headers(&raw const UNFILLED, room.as_mut_ptr(), 8) }), 0);
         assert_eq!(room[0], 0, "a C text all the same");
     }),
+    ("bpos_key_create", |fixture| {
+        let spec = r#"{"name": "n", "store": "s", "scopes": []}"#;
+        // SAFETY: as above.
+        filling(|out, error| unsafe { bpos_key_create(fixture.registry, pointer(spec), spec.len(), out, error) });
+        assert_eq!(fixture.export(), fixture.before, "nothing was created");
+    }),
+    ("bpos_key_get", |fixture| {
+        // SAFETY: as above.
+        filling(|out, error| unsafe { bpos_key_get(fixture.registry, pointer(ID), ID.len(), out, error) });
+    }),
+    ("bpos_key_list", |fixture| {
+        // SAFETY: as above.
+        filling(|out, error| unsafe { bpos_key_list(fixture.registry, ptr::null(), 0, out, error) });
+    }),
+    ("bpos_key_remove", |fixture| {
+        // SAFETY: as above.
+        failing(|error| unsafe { bpos_key_remove(fixture.registry, pointer(ID), ID.len(), error) });
+    }),
+    ("bpos_key_revoke", |fixture| {
+        // SAFETY: as above.
+        failing(|error| unsafe { bpos_key_revoke(fixture.registry, pointer(ID), ID.len(), error) });
+        assert_eq!(fixture.export(), fixture.before, "nothing was revoked");
+    }),
+    ("bpos_key_rotate", |fixture| {
+        // SAFETY: as above.
+        filling(|out, error| unsafe { bpos_key_rotate(fixture.registry, pointer(ID), ID.len(), 0, out, error) });
+        assert_eq!(fixture.export(), fixture.before, "nothing was rotated");
+    }),
+    ("bpos_key_update", |fixture| {
+        let (id, patch) = (pointer(ID), pointer("{}"));
+        // SAFETY: as above.
+        filling(|out, error| unsafe { bpos_key_update(fixture.registry, id, ID.len(), patch, 2, out, error) });
+    }),
     ("bpos_reason_name", |_| assert_eq!(text(struck(|| bpos_reason_name(13))), "internal")),
     ("bpos_redact", |_| {
         let mut line = *b"bpos_abcdefghijklmnop";
@@ -73,10 +106,8 @@ const EXPORTS: &[(&str, Call)] = &[
         struck(|| unsafe { bpos_registry_close(fixture.registry) });
     }),
     ("bpos_registry_export", |fixture| {
-        let mut buffer = bpos_buffer { data: ptr::null_mut(), len: 0 };
         // SAFETY: as above.
-        failing(|error| unsafe { bpos_registry_export(fixture.registry, &raw mut buffer, error) });
-        assert!(buffer.data.is_null());
+        filling(|out, error| unsafe { bpos_registry_export(fixture.registry, out, error) });
     }),
     ("bpos_registry_from_json", |_| {
         let mut registry = ptr::null_mut();
@@ -97,11 +128,15 @@ const EXPORTS: &[(&str, Call)] = &[
         // SAFETY: as above.
         failing(|error| unsafe { bpos_registry_reload(fixture.registry, error) });
     }),
-    ("bpos_registry_stats", |fixture| {
-        let mut buffer = bpos_buffer { data: ptr::null_mut(), len: 0 };
+    ("bpos_registry_reload_if_changed", |fixture| {
+        let mut changed = 0;
         // SAFETY: as above.
-        failing(|error| unsafe { bpos_registry_stats(fixture.registry, &raw mut buffer, error) });
-        assert!(buffer.data.is_null());
+        failing(|error| unsafe { bpos_registry_reload_if_changed(fixture.registry, &raw mut changed, error) });
+        assert_eq!(changed, 0);
+    }),
+    ("bpos_registry_stats", |fixture| {
+        // SAFETY: as above.
+        filling(|out, error| unsafe { bpos_registry_stats(fixture.registry, out, error) });
     }),
     ("bpos_scope_id", |fixture| {
         let name = "products:read";
@@ -126,6 +161,7 @@ fn no_panic_crosses_an_export() {
 }
 
 const KEY: &str = "bpos_abcdefghijklmnop";
+const ID: &str = "key_1";
 const TARGET: &str = "/api/v1/products";
 const DOCUMENT: &str = r#"{"version": 1, "keys": [{
     "id": "key_1", "name": "Website Sync", "store": "s", "scopes": ["products:read"],
@@ -149,6 +185,8 @@ static UNFILLED: bpos_decision = bpos_decision {
 
 struct Fixture {
     registry: *mut bpos_registry,
+    /// The document at the beginning.
+    before: String,
 }
 
 impl Fixture {
@@ -158,7 +196,20 @@ impl Fixture {
         // SAFETY: the pointers are sound for the call.
         let status = unsafe { bpos_registry_from_json(json, DOCUMENT.len(), ptr::null(), 0, out, ptr::null_mut()) };
         assert_eq!(status, BPOS_OK as i32);
-        Self { registry }
+        let fixture = Self { registry, before: String::new() };
+        Self { before: fixture.export(), ..fixture }
+    }
+
+    /// The document in force.
+    fn export(&self) -> String {
+        let mut buffer = bpos_buffer { data: ptr::null_mut(), len: 0 };
+        // SAFETY: the pointers are sound for the call.
+        let status = unsafe { bpos_registry_export(self.registry, &raw mut buffer, ptr::null_mut()) };
+        assert_eq!(status, BPOS_OK as i32);
+        let document = text(buffer.data).to_owned();
+        // SAFETY: filled above.
+        unsafe { bpos_buffer_free(&raw mut buffer) };
+        document
     }
 
     /// A decision that panics is 500, in the struct too, which holds nothing of what was there.
@@ -187,6 +238,14 @@ fn failing(call: impl FnOnce(*mut bpos_error) -> bpos_status) {
     assert_eq!(error.code, BPOS_ERR_PANIC as i32);
     let message = text(error.message.as_ptr());
     assert_eq!(message, "bpos panicked, which is a defect of it: injected bpos_abcd************");
+}
+
+/// Likewise one that fills a buffer, which has nothing to free afterwards.
+#[track_caller]
+fn filling(call: impl FnOnce(*mut bpos_buffer, *mut bpos_error) -> bpos_status) {
+    let mut buffer = bpos_buffer { data: ptr::null_mut(), len: 0 };
+    failing(|error| call(&raw mut buffer, error));
+    assert!(buffer.data.is_null() && buffer.len == 0);
 }
 
 /// Calls an export, with a panic to come, which must have come.

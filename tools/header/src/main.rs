@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use cbindgen::{Builder, Config};
 
 /// The files with exports, in the order in which the header tells of them.
-const SOURCES: [&str; 6] = ["constants.rs", "error.rs", "registry.rs", "authorize.rs", "buffer.rs", "text.rs"];
+const SOURCES: [&str; 7] =
+    ["constants.rs", "error.rs", "registry.rs", "authorize.rs", "keys.rs", "buffer.rs", "text.rs"];
 
 /// The version of the workspace, which is the library's.
 const VERSION: &str = env!("CARGO_PKG_VERSION");

@@ -1,0 +1,164 @@
+//! `bpos`: creates, lists, rotates and revokes API keys in a registry file, and explains what is decided by it.
+
+mod arguments;
+mod check;
+mod failure;
+mod generate;
+mod keys;
+mod lint;
+mod output;
+mod progress;
+mod redact;
+mod scopes;
+mod source;
+mod time;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use bpos::{Options, Policy, Registry};
+use clap::Parser;
+
+use crate::arguments::{Arguments, Command, Common};
+use crate::failure::{Exit, Failure, Outcome};
+use crate::output::{print, print_json, tell};
+use crate::progress::Progress;
+
+fn main() -> ExitCode {
+    // Before anything that could quote it: an argument that holds a key is not to be shown once more.
+    if let Err(failure) = refuse_keys(std::env::args_os()) {
+        tell(&format!("bpos: {failure}"));
+        return failure.exit.into();
+    }
+    let arguments = Arguments::parse();
+    match run(arguments) {
+        Ok(None) => ExitCode::SUCCESS,
+        Ok(Some(exit)) => exit.into(),
+        Err(failure) => {
+            tell(&format!("bpos: {failure}"));
+            failure.exit.into()
+        }
+    }
+}
+
+/// Does what was asked; `Some` for an answer that is no failure and yet not yes.
+fn run(arguments: Arguments) -> Outcome<Option<Exit>> {
+    let context = Context { common: arguments.common };
+    match arguments.command {
+        Command::Init { file } => init(&context, file).map(|()| None),
+        Command::Key { command } => keys::run(&context, command).map(|()| None),
+        Command::Check(check) => check::run(&context, &check),
+        Command::Lint { file } => lint::run(&context, file),
+        Command::Scopes => scopes::run(&context).map(|()| None),
+        Command::Redact => redact::run(context.json()).map(|()| None),
+        Command::Completions { shell } => generate::completions(shell).map(|()| None),
+        Command::Man { folder } => generate::manual(folder.as_deref()).map(|()| None),
+    }
+}
+
+fn init(context: &Context, file: Option<PathBuf>) -> Outcome {
+    let path = match file {
+        Some(file) => file,
+        None => context.registry()?,
+    };
+    Registry::init(&path, context.options(false)?).map_err(|error| {
+        let there = path.symlink_metadata().is_ok() && error.kind() == bpos::ErrorKind::Io;
+        let failure = Failure::opening(&error);
+        if there { Failure { exit: Exit::Conflict, ..failure } } else { failure }
+    })?;
+    if context.json() {
+        return print_json(&serde_json::json!({ "registry": path.to_string_lossy(), "revision": 0, "keys": 0 }));
+    }
+    print(&format!("made {}, a registry without keys\n", output::escaped(&path.to_string_lossy())))?;
+    tell("next: bpos key create --name \"Website Sync\" --store yourstore --scope products:read");
+    Ok(())
+}
+
+/// What the common options stand for.
+pub(crate) struct Context {
+    common: Common,
+}
+
+impl Context {
+    pub(crate) fn json(&self) -> bool {
+        self.common.json
+    }
+
+    /// The path of the registry file, which most commands need.
+    pub(crate) fn registry(&self) -> Outcome<PathBuf> {
+        let missing = || Failure::usage("no registry is named: say --registry FILE, or set BPOS_REGISTRY");
+        self.common.registry.clone().ok_or_else(missing)
+    }
+
+    /// The policy file, if there is one.
+    pub(crate) fn policy_file(&self) -> Option<&PathBuf> {
+        self.common.policy.as_ref()
+    }
+
+    /// The scopes and routes.
+    pub(crate) fn policy(&self) -> Outcome<Policy> {
+        let Some(path) = &self.common.policy else { return Ok(Policy::default()) };
+        let json = source::read(path)?;
+        let place = |failure: Failure| Failure { message: format!("{path:?}: {failure}"), ..failure };
+        Policy::from_json(&json).map_err(|error| place(Failure::opening(&error)))
+    }
+
+    /// Opens the registry: to change it, or to read it only.
+    pub(crate) fn open(&self, read_only: bool) -> Outcome<Registry> {
+        let (path, options) = (self.registry()?, self.options(read_only)?);
+        let _progress = Progress::spinner("reading the registry");
+        Registry::open_with(&path, options).map_err(|error| {
+            let mut failure = Failure::opening(&error);
+            if failure.exit == Exit::Document {
+                failure.message.push_str("\n'bpos lint' tells all of its mistakes");
+            }
+            failure
+        })
+    }
+
+    fn options(&self, read_only: bool) -> Outcome<Options> {
+        let mut options = Options::default();
+        options.policy = self.policy()?;
+        options.read_only = read_only;
+        Ok(options)
+    }
+}
+
+/// Refuses a command line with a key in it. A target is exempt: what is said of keys in URLs can be asked.
+fn refuse_keys(arguments: impl Iterator<Item = OsString>) -> Outcome {
+    let mut exempt = false;
+    for argument in arguments.skip(1) {
+        let text = argument.to_string_lossy();
+        let target = std::mem::replace(&mut exempt, text == "--target") || text.starts_with("--target=");
+        if !target && bpos::redact(&text).1 > 0 {
+            return Err(Failure::usage(
+                "an argument holds a key. Keys are never arguments: 'ps' shows them, and the shell keeps them in its \
+                 history. If this one is in use, clear the history and rotate the key. 'bpos check' reads a key from \
+                 standard input; the other commands take its id (key_…)",
+            ));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        <Arguments as clap::CommandFactory>::command().debug_assert();
+    }
+
+    #[test]
+    fn a_key_is_no_argument() {
+        let refused = |arguments: &[&str]| refuse_keys(arguments.iter().map(OsString::from)).is_err();
+        assert!(refused(&["bpos", "check", "bpos_0123456789abcdef"]));
+        assert!(refused(&["bpos", "key", "revoke", "--name=x bpos_0123456789abcdef"]));
+        assert!(!refused(&["bpos", "check", "--target", "/?k=bpos_0123456789abcdef"]));
+        assert!(refused(&["bpos", "check", "--target", "/", "bpos_0123456789abcdef"]));
+        assert!(!refused(&["bpos", "check", "--target=/?k=bpos_0123456789abcdef"]));
+        assert!(!refused(&["bpos", "key", "show", "key_0123456789abcdef0123"]));
+    }
+}

@@ -1,0 +1,164 @@
+//! Times and spans as people write them, and as the library counts them: milliseconds since 1970.
+
+use jiff::civil::{Date, DateTime};
+use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Span, Timestamp, Unit};
+
+/// Times are reckoned without a time zone: the library's instants end a day before the year 9999 does.
+const EPOCH: DateTime = DateTime::constant(1970, 1, 1, 0, 0, 0, 0);
+
+/// Now, in milliseconds since 1970.
+pub(crate) fn now_ms() -> i64 {
+    Timestamp::now().as_millisecond()
+}
+
+/// When something ends: after a span from now, at the beginning of a day in UTC, or at a time with its zone.
+pub(crate) fn parse_when(text: &str, now_ms: i64) -> Result<i64, String> {
+    let when = if text.starts_with(|first: char| first.is_ascii_digit()) && text.contains('-') {
+        parse_time(text)
+    } else {
+        text.parse().ok().and_then(|span| after(now_ms, span))
+    };
+    when.ok_or_else(|| {
+        format!(
+            "{text:?} is no time and no span: write a span from now (90d, 12h, 1y), a day (2027-01-01, its beginning in \
+             UTC), or a time with its zone (2027-01-01T09:00:00Z, 2027-01-01T09:00:00-05:00)"
+        )
+    })
+}
+
+/// A span in whole seconds, such as `7d`; `0` needs no unit.
+pub(crate) fn parse_span_s(text: &str, now_ms: i64) -> Result<u64, String> {
+    if text == "0" {
+        return Ok(0);
+    }
+    let span = text.parse().ok().and_then(|span| after(now_ms, span)).map(|end| (end - whole_seconds(now_ms)) / 1_000);
+    span.and_then(|seconds| u64::try_from(seconds).ok())
+        .ok_or_else(|| format!("{text:?} is no span: write a number and its unit, such as 7d, 12h or 90m, or 0"))
+}
+
+/// A time for people and for JSON: `2027-01-01T00:00:00Z`.
+pub(crate) fn time_text(unix_ms: i64) -> String {
+    EPOCH.checked_add(SignedDuration::from_millis(unix_ms)).map(|time| format!("{time}Z")).unwrap_or_default()
+}
+
+/// How far a time is from now, roughly: "in 89 days", "3 hours ago".
+pub(crate) fn distance_text(unix_ms: i64, now_ms: i64) -> String {
+    let seconds = (unix_ms - now_ms).unsigned_abs() / 1_000;
+    let (count, unit) = match seconds {
+        0..120 => (seconds, "second"),
+        120..7_200 => (seconds / 60, "minute"),
+        7_200..172_800 => (seconds / 3_600, "hour"),
+        _ => (seconds / 86_400, "day"),
+    };
+    let plural = if count == 1 { "" } else { "s" };
+    if unix_ms > now_ms { format!("in {count} {unit}{plural}") } else { format!("{count} {unit}{plural} ago") }
+}
+
+/// The end of a span that begins now, at a whole second. Months and years are those of the calendar, in UTC.
+fn after(now_ms: i64, span: Span) -> Option<i64> {
+    let now = Timestamp::from_millisecond(whole_seconds(now_ms)).ok()?.to_zoned(TimeZone::UTC);
+    let end = now.checked_add(span).ok()?.round(Unit::Second).ok()?;
+    // A span back in time is a slip: an end that is past is written as a time.
+    (!span.is_negative()).then(|| end.timestamp().as_millisecond())
+}
+
+fn parse_time(text: &str) -> Option<i64> {
+    let utc = |time: DateTime| i64::try_from(time.duration_since(EPOCH).as_millis()).ok();
+    if text.len() == "2027-01-01".len() {
+        return text.parse::<Date>().ok().and_then(|day| utc(day.to_datetime(jiff::civil::Time::midnight())));
+    }
+    match text.strip_suffix(['Z', 'z']) {
+        // A second Z, or an offset beside it, is refused by the civil time.
+        Some(civil) if civil.contains(['T', 't', ' ']) && !civil.contains(['+', '[']) => civil.parse().ok().and_then(utc),
+        _ => text.parse::<Timestamp>().ok().map(Timestamp::as_millisecond),
+    }
+}
+
+fn whole_seconds(unix_ms: i64) -> i64 {
+    unix_ms - unix_ms.rem_euclid(1_000)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// 2026-11-24T00:00:00.500Z
+    const NOW: i64 = 1_795_478_400_500;
+    const DAY: i64 = 86_400_000;
+
+    #[test]
+    fn an_end_is_a_span_a_day_or_a_time() {
+        let base = NOW - 500;
+        for (text, expected) in [
+            ("90d", Some(base + 90 * DAY)),
+            ("12h", Some(base + DAY / 2)),
+            ("90 days", Some(base + 90 * DAY)),
+            ("2w", Some(base + 14 * DAY)),
+            ("1y", Some(base + 365 * DAY)),
+            ("1mo", Some(base + 30 * DAY)),
+            ("1d 12h", Some(base + DAY + DAY / 2)),
+            ("P90D", Some(base + 90 * DAY)),
+            ("15m", Some(base + 900_000)),
+            ("0s", Some(base)),
+            ("2026-11-24", Some(base)),
+            ("2026-11-25", Some(base + DAY)),
+            ("2026-11-24T00:00:01Z", Some(base + 1_000)),
+            ("2026-11-24T00:00:01.250Z", Some(base + 1_250)),
+            ("2026-11-23T19:00:00-05:00", Some(base)),
+            ("2026-11-24T02:00:00+02:00", Some(base)),
+            ("9999-12-31T23:59:59Z", Some(253_402_300_799_000)),
+            ("9999-12-31", Some(253_402_214_400_000)),
+            ("0000-01-01", Some(-62_167_219_200_000)),
+            // A time of no zone, days that are none, spans of no unit or back in time.
+            ("2026-11-24T00:00:01", None),
+            ("2026-11-24 00:00:01", None),
+            ("2026-02-30", None),
+            ("2026-13-01", None),
+            ("2026-11-24T25:00:00Z", None),
+            ("2026-11-24Z", None),
+            ("2026-11-24T00:00:01ZZ", None),
+            ("2026-11-24T00:00:01+02:00Z", None),
+            ("90", None),
+            ("-1d", None),
+            ("1d ago", None),
+            ("99999999y", None),
+            ("9000y", None),
+            ("soon", None),
+            ("never", None),
+            ("", None),
+        ] {
+            assert_eq!(parse_when(text, NOW).ok(), expected, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_span_has_whole_seconds() {
+        for (text, expected) in
+            [("0", Some(0)), ("7d", Some(7 * 86_400)), ("90m", Some(5_400)), ("0s", Some(0)), ("7", None), ("-1d", None)]
+        {
+            assert_eq!(parse_span_s(text, NOW).ok(), expected, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_time_is_written_as_it_is_read() {
+        for text in ["2027-01-01T00:00:00Z", "9999-12-31T23:59:59.999Z", "1969-12-31T23:59:59Z"] {
+            assert_eq!(time_text(parse_when(text, NOW).unwrap()), text);
+        }
+    }
+
+    #[test]
+    fn distances_are_rough() {
+        for (ms, expected) in [
+            (0, "0 seconds ago"),
+            (1_000, "in 1 second"),
+            (-59_000, "59 seconds ago"),
+            (3_600_000, "in 60 minutes"),
+            (-3 * 3_600_000, "3 hours ago"),
+            (90 * DAY, "in 90 days"),
+        ] {
+            assert_eq!(distance_text(NOW + ms, NOW), expected);
+        }
+    }
+}
