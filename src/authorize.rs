@@ -123,32 +123,34 @@ fn decide(
     };
     let mut block = [0; 64];
     let laid_out = api_key.lay_out(&mut block);
-    let table = registry.table.load(); // here, between the layout and the digest, for the sake of the digest's cost
+    let table = registry.read(); // here, between the layout and the digest, for the sake of the digest's cost
     let Some(credential) = table.find(&laid_out.digest()) else {
-        return Err(unproved(registry, DenyReason::UnknownKey));
+        registry.unproved.add(table.lane(), DenyReason::UnknownKey as usize);
+        return Err(Denial::of(DenyReason::UnknownKey));
     };
+    let lane = table.lane();
     if credential.record.revoked_at.is_set() {
-        return Err(proved(credential, DenyReason::RevokedKey));
+        return Err(proved(credential, lane, DenyReason::RevokedKey));
     }
     if !credential.record.enabled {
-        return Err(proved(credential, DenyReason::DisabledKey));
+        return Err(proved(credential, lane, DenyReason::DisabledKey));
     }
     if credential.ends_at != i64::MAX && clock.unix_ms() >= credential.ends_at {
-        return Err(proved(credential, DenyReason::ExpiredKey));
+        return Err(proved(credential, lane, DenyReason::ExpiredKey));
     }
     if request.store.is_some_and(|store| !credential.record.store.is(store)) {
-        return Err(proved(credential, DenyReason::WrongStore));
+        return Err(proved(credential, lane, DenyReason::WrongStore));
     }
 
     // May it?
     let Some(need) = named.or_else(|| registry.policy.route(request.method, path)) else {
-        return Err(proved(credential, DenyReason::UnmappedRoute));
+        return Err(proved(credential, lane, DenyReason::UnmappedRoute));
     };
     if !credential.scopes.intersects(need.bit) {
-        return Err(needing(registry, credential, need, DenyReason::InsufficientScope));
+        return Err(needing(registry, credential, need, lane, DenyReason::InsufficientScope));
     }
     if credential.record.test_mode && need.writes {
-        return Err(needing(registry, credential, need, DenyReason::TestMode));
+        return Err(needing(registry, credential, need, lane, DenyReason::TestMode));
     }
 
     // Is there quota?
@@ -158,7 +160,7 @@ fn decide(
         }
         Ok(Verdict::Refused { wait_us }) => {
             let reason = DenyReason::RateLimited;
-            credential.usage.count_denial(reason);
+            credential.usage.count_denial(lane, reason);
             let decision = Decision::counted(credential, need, 0, wait_us);
             Err(Denial { reason, decision, scope_name: ScopeName::EMPTY })
         }
@@ -169,20 +171,20 @@ fn decide(
 /// A denial that discloses nothing of any key.
 #[inline]
 fn unproved(registry: &Registry, reason: DenyReason) -> Denial {
-    registry.unproved.add(reason as usize);
+    registry.unproved.add(registry.read().lane(), reason as usize);
     Denial::of(reason)
 }
 
 /// A denial of a key whose secret was proved.
 #[inline]
-fn proved(credential: &Credential, reason: DenyReason) -> Denial {
-    credential.usage.count_denial(reason);
+fn proved(credential: &Credential, lane: usize, reason: DenyReason) -> Denial {
+    credential.usage.count_denial(lane, reason);
     Denial { decision: Decision::of(credential, None), ..Denial::of(reason) }
 }
 
 /// A denial of a key that may not do what the operation needs.
-fn needing(registry: &Registry, credential: &Credential, need: Need, reason: DenyReason) -> Denial {
-    credential.usage.count_denial(reason);
+fn needing(registry: &Registry, credential: &Credential, need: Need, lane: usize, reason: DenyReason) -> Denial {
+    credential.usage.count_denial(lane, reason);
     let scope_name = registry.policy.scope_name(need.scope);
     Denial { reason, decision: Decision::of(credential, Some(need.scope)), scope_name }
 }

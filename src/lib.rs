@@ -24,6 +24,7 @@ mod edit;
 mod error;
 #[cfg(feature = "ffi")]
 pub mod ffi;
+mod hazard;
 mod ids;
 mod key;
 mod lifecycle;

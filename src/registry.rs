@@ -1,12 +1,13 @@
 //! The registry: the live set of keys, how it changes, and what it has counted.
 
+use std::cell::Cell;
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use arc_swap::ArcSwap;
-use parking_lot::{ArcMutexGuard, Mutex, RawMutex};
+use once_cell::race::OnceBox;
+use parking_lot::{Mutex, MutexGuard};
 use rustix::process::{Pid, getpid};
 
 use crate::clock::{Clock, SystemClock};
@@ -14,6 +15,7 @@ use crate::decision::{DENY_REASONS, REASON_NAMES};
 use crate::document::{self, Document, Keyed};
 use crate::edit::{Change, Edit};
 use crate::error::{Error, ErrorKind};
+use crate::hazard::{Reading, Retired, Shared};
 use crate::ids::Ids;
 use crate::key::Digest;
 use crate::policy::Policy;
@@ -34,14 +36,14 @@ use crate::usage::Usage;
 /// - A process may fork at any time: the child can authorize and reload.
 pub struct Registry {
     pub(crate) policy: Policy,
-    pub(crate) table: ArcSwap<Table>,
+    table: Shared<Table>,
     pub(crate) clock: SystemClock,
     /// Denials that no key is to be blamed for, by reason.
     pub(crate) unproved: Tally,
     /// What keys that are gone had counted.
     departed: Counts,
     revision: AtomicU64,
-    writer: ArcSwap<Writer>,
+    writer: Writer,
     file: Option<PathBuf>,
     read_only: bool,
 }
@@ -147,12 +149,12 @@ impl Registry {
         let (table, state) = build(json, document.keys, &options.policy, |_| None)?;
         Ok(Self {
             policy: options.policy,
-            table: ArcSwap::from_pointee(table),
+            table: Shared::new(table, LANES),
             clock: SystemClock::default(),
             unproved: Tally::default(),
             departed: Counts::default(),
             revision: AtomicU64::new(document.revision),
-            writer: ArcSwap::from_pointee(Writer::new(state)),
+            writer: Writer::new(state),
             file: None,
             read_only: options.read_only,
         })
@@ -200,7 +202,7 @@ impl Registry {
     /// [`ErrorKind::Format`] if it cannot be written as JSON, which no set of keys is known to cause.
     pub fn export(&self) -> Result<Vec<u8>, Error> {
         let state = self.lock();
-        let table = self.table.load();
+        let table = self.read();
         let keys: Vec<_> = in_order(&table).into_iter().map(|key| (&key.digest, &*key.record)).collect();
         let json = document::write(self.revision.load(Ordering::Acquire), &self.policy, &keys);
         drop(state); // held until here, so that no change is seen by half
@@ -211,7 +213,7 @@ impl Registry {
     #[must_use]
     pub fn get(&self, id: &str) -> Option<KeyRecord> {
         let state = self.lock();
-        let table = self.table.load();
+        let table = self.read();
         let known = state.ids.get(&table, &KeyId::new(id)?)?;
         Some(self.describe(&known.record, Some(&known.usage)))
     }
@@ -219,7 +221,7 @@ impl Registry {
     /// The keys of a store, or of all, in the order of the document.
     #[must_use]
     pub fn list(&self, store: Option<&str>) -> Vec<KeyRecord> {
-        let table = self.table.load();
+        let table = self.read();
         let wanted = |key: &&Credential| store.is_none_or(|store| key.record.store.is(store.as_bytes()));
         let described = |key: &Credential| self.describe(&key.record, Some(&key.usage));
         in_order(&table).into_iter().filter(wanted).map(described).collect()
@@ -228,7 +230,7 @@ impl Registry {
     /// What the registry has counted. Reads the counters of every key, so its cost grows with them.
     #[must_use]
     pub fn stats(&self) -> Stats {
-        let table = self.table.load();
+        let table = self.read();
         let mut counts = self.departed.load();
         for (count, unproved) in counts.denied.iter_mut().zip(self.unproved.sums()) {
             *count += unproved;
@@ -299,7 +301,7 @@ impl Registry {
     /// Puts a whole document in the place of what is in force. Unless it is forced, what was revoked here stays so, and
     /// what could not be written is in force on top of it.
     fn replace(&self, state: &mut State, json: &[u8], mut document: Document, forced: bool) -> Result<(), Error> {
-        let before = self.table.load_full();
+        let before = self.read();
         for key in document.keys.iter_mut().filter(|_| !forced) {
             let known = state.ids.get(&before, &key.record.id).map(|known| known.record.revoked_at);
             // By its secrets too: a revoked one does not come back under another id.
@@ -316,8 +318,8 @@ impl Registry {
         if !forced {
             (state.unwritten, state.revoked) = (before_state.unwritten, before_state.revoked);
         }
-        let table = Arc::new(table);
-        self.table.store(Arc::clone(&table));
+        let retired = self.table.replace(table);
+        let table = self.read();
         self.revision.store(document.revision, Ordering::Release);
         for key in keys_of(&before).filter(|key| state.ids.get(&table, &key.record.id).is_none()) {
             self.departed.add(&key.usage);
@@ -325,7 +327,8 @@ impl Registry {
         for (_, gone) in before.iter().filter(|(_, secret)| table.find(&secret.digest).is_none()) {
             state.forget(gone);
         }
-        state.retire(before);
+        drop(before);
+        self.retire(state, retired);
         Ok(())
     }
 
@@ -389,7 +392,7 @@ impl Registry {
         state: &State,
         change: impl FnOnce(&mut Edit<'_>) -> Result<T, Error>,
     ) -> Result<(T, Vec<Change>), Error> {
-        let table = self.table.load();
+        let table = self.read();
         let mut edit = Edit::new(self, &table, &state.ids, self.clock.unix_ms());
         let value = change(&mut edit)?;
         Ok((value, edit.into_changes()))
@@ -398,7 +401,7 @@ impl Registry {
     /// Puts in force what changes take away, and only that. Says whether there was anything.
     fn narrow(&self, state: &mut State, changes: &[Change]) -> bool {
         let close = |set| self.policy.close(set);
-        let table = self.table.load_full();
+        let table = self.read();
         let mut narrowed = Vec::new();
         for change in changes {
             let known = state.ids.get(&table, &change.id);
@@ -429,7 +432,7 @@ impl Registry {
         if changes.is_empty() && state.unwritten.is_empty() {
             return Ok(None);
         }
-        let table = self.table.load();
+        let table = self.read();
         let changed: HashMap<&KeyId, &Change> = changes.iter().map(|change| (&change.id, change)).collect();
         let known = in_order(&table);
         let kept = known.iter().filter_map(|key| match changed.get(&key.record.id) {
@@ -484,7 +487,7 @@ impl Registry {
 
     /// Holds changes against each other and against what is in force.
     fn check_changes(&self, state: &State, json: &[u8], records: &[Keyed]) -> Result<(), Error> {
-        let table = self.table.load();
+        let table = self.read();
         let (mut ids, mut digests) = (HashSet::new(), HashSet::new());
         let mut keys = state.ids.len();
         for (index, key) in records.iter().enumerate() {
@@ -519,7 +522,8 @@ impl Registry {
     /// Puts changes in force, each at one moment.
     fn put(&self, state: &mut State, changes: Vec<Change>) {
         let more = changes.iter().filter_map(|change| change.to.as_ref()).map(|key| key.digests().count()).sum();
-        let table = self.room(state, more);
+        self.make_room(state, more);
+        let table = self.read();
         for Change { id, to } in changes {
             let known = state.ids.get(&table, &id);
             let before: Vec<Digest> = known.into_iter().flat_map(digests_of).copied().collect();
@@ -542,22 +546,40 @@ impl Registry {
         }
     }
 
-    /// The table in force, with room for so many credentials to be appended: itself, or a larger copy.
-    fn room(&self, state: &mut State, more: usize) -> Arc<Table> {
-        let table = self.table.load_full();
+    /// Sees to it that so many credentials can be appended to the table in force, if need be by a larger copy.
+    fn make_room(&self, state: &mut State, more: usize) {
+        let table = self.read();
         if state.appended + more <= table.capacity() {
-            return table;
+            return;
         }
         let live = table.iter().count();
-        let copy = Arc::new(Table::with_capacity((live + more).saturating_mul(2)));
+        let copy = Table::with_capacity((live + more).saturating_mul(2));
         state.appended = 0;
         for (_, credential) in table.iter() {
             copy.insert(state.number(), credential.clone());
         }
+        drop(table);
         state.ids = Ids::of(&copy);
-        self.table.store(Arc::clone(&copy));
-        state.retire(table);
-        copy
+        let retired = self.table.replace(copy);
+        self.retire(state, retired);
+    }
+
+    /// Frees the tables that were replaced and that nobody reads any more. A reader never does: it takes long.
+    fn retire(&self, state: &mut State, table: Retired<Table>) {
+        state.retired.push(table);
+        let retired = std::mem::take(&mut state.retired);
+        state.retired = retired.into_iter().filter_map(|table| self.table.free(table).err()).collect();
+    }
+
+    /// The table in force, and a lane of this thread's own, for as long as the answer is kept.
+    #[inline]
+    pub(crate) fn read(&self) -> Reading<'_, Table> {
+        thread_local!(static HOME: Cell<usize> = const { Cell::new(0) });
+        HOME.with(|home| {
+            let reading = self.table.read(home.get());
+            home.set(reading.lane());
+            reading
+        })
     }
 
     /// What those see of a key who manage keys.
@@ -584,30 +606,39 @@ impl Registry {
     }
 
     /// Lets one change at a time through.
-    fn lock(&self) -> ArcMutexGuard<RawMutex, State> {
+    fn lock(&self) -> MutexGuard<'_, State> {
         let process = getpid();
-        loop {
-            let writer = self.writer.load_full();
-            if writer.process == process {
-                return writer.state.lock_arc();
-            }
+        let mut writer = &self.writer;
+        while writer.process != process {
             // The process was forked. The parent's lock may be held by a thread that does not exist here, and its
             // state may be half changed; the table never is.
-            let child = Writer::new(State::of(&self.table.load()));
-            self.writer.compare_and_swap(&writer, Arc::new(child));
+            writer = writer.child.get_or_init(|| Box::new(Writer::new(State::of(&self.read()))));
         }
+        writer.state.lock()
     }
 }
+
+impl Drop for Registry {
+    fn drop(&mut self) {
+        let retired = std::mem::take(&mut self.lock().retired);
+        retired.into_iter().for_each(|table| drop(self.table.free(table))); // nobody reads any more
+    }
+}
+
+/// How many threads can decide at once without waiting for each other.
+const LANES: usize = 128;
 
 /// The right to change a registry, in the process that it was made in.
 struct Writer {
     process: Pid,
-    state: Arc<Mutex<State>>,
+    state: Mutex<State>,
+    /// The same in a child of that process.
+    child: OnceBox<Writer>,
 }
 
 impl Writer {
     fn new(state: State) -> Self {
-        Self { process: getpid(), state: Arc::new(Mutex::new(state)) }
+        Self { process: getpid(), state: Mutex::new(state), child: OnceBox::new() }
     }
 }
 
@@ -625,8 +656,8 @@ struct State {
     revoked: HashMap<Digest, Date>,
     /// How many credentials were appended to the table in force.
     appended: usize,
-    /// Tables that were replaced. A reader that still uses one must not be the one to free it: that takes long.
-    retired: Vec<Arc<Table>>,
+    /// Tables that were replaced while somebody read them.
+    retired: Vec<Retired<Table>>,
 }
 
 impl State {
@@ -676,11 +707,6 @@ impl State {
                 self.ids.insert(table, &id, number);
             }
         }
-    }
-
-    fn retire(&mut self, table: Arc<Table>) {
-        self.retired.push(table);
-        self.retired.retain(|table| Arc::strong_count(table) > 1);
     }
 }
 

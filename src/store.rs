@@ -5,14 +5,15 @@
 //! fails is never tried again on the same file: the kernel may have dropped what it could not write.
 //!
 //! Writers take turns by an advisory lock on a file of its own, `NAME.lock`, which stays: a lock on the registry file
-//! itself would be lost with each rename.
+//! itself would be lost with each rename. Whoever waits for it holds `NAME.queue`, so that a writer that has made one
+//! change cannot make the next before another that waits: else one that makes many would shut a revocation out.
 
 use std::ffi::OsString;
 use std::fs::{File, Metadata, OpenOptions, TryLockError};
 use std::io::{Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use rustix::fs::OFlags;
 
@@ -115,19 +116,23 @@ impl Drop for Lock {
 
 /// Waits for the right to change a registry file.
 pub(crate) fn lock(path: &Path) -> Result<Lock, Error> {
-    let beside = beside(path, ".lock").map_err(|error| error.within(shown(path)))?;
-    lock_file(&beside).map_err(|error| error.within(shown(&beside)))
+    let deadline = Instant::now() + LOCK_WAIT;
+    let take = |suffix| {
+        let beside = beside(path, suffix).map_err(|error| error.within(shown(path)))?;
+        lock_file(&beside, deadline).map_err(|error| error.within(shown(&beside)))
+    };
+    let _queue = take(".queue")?; // given back to the next that waits once the lock is had
+    take(".lock")
 }
 
-fn lock_file(path: &Path) -> Result<Lock, Error> {
+fn lock_file(path: &Path, deadline: Instant) -> Result<Lock, Error> {
     let file = private().create(true).truncate(false).open(path).map_err(|error| cannot("open the lock of", &error))?;
-    let deadline = Instant::now() + LOCK_WAIT;
     loop {
         match file.try_lock() {
             Ok(()) => return Ok(Lock(file)),
             Err(TryLockError::WouldBlock) if Instant::now() < deadline => std::thread::sleep(LOCK_PAUSE),
             Err(TryLockError::WouldBlock) => {
-                let message = "another process has held the lock for 10 seconds: find it with fuser, and end it";
+                let message = "other processes have held the lock for 10 seconds: find them with fuser, and end them";
                 return Err(Error::new(ErrorKind::Io, message));
             }
             Err(TryLockError::Error(error)) => return Err(cannot("lock", &error)),
@@ -189,8 +194,17 @@ fn write_new(new: &Path, old: &Path, json: &[u8]) -> Result<File, Error> {
     let given = rustix::fs::fchown(&file, None, Some(rustix::fs::Gid::from_raw(before.gid()))).is_ok();
     let mode = before.mode() & if given { 0o755 } else { 0o705 };
     file.set_permissions(PermissionsExt::from_mode(mode)).map_err(|error| cannot("set the mode of", &error))?;
+    let _ = later_than(&before).and_then(|time| file.set_modified(time)); // a file system need not let times be set
     file.sync_all().map_err(|error| cannot("sync", &error))?;
     Ok(file)
+}
+
+/// Now, or a moment after another file was written. Times tell one [`Version`] from another: a clock that ticks slower
+/// than changes come, or was set back, could make a file look like one that was read before, whose number it has.
+fn later_than(before: &Metadata) -> std::io::Result<SystemTime> {
+    const STEP: Duration = Duration::from_micros(1);
+    let written = before.modified()?;
+    Ok(SystemTime::now().max(written.checked_add(STEP).unwrap_or(written)))
 }
 
 fn sync_folder(path: &Path) -> Result<(), Error> {

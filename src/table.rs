@@ -3,8 +3,8 @@
 //! A [`Table`] is filled by one writer at a time while any number of threads read it. Credentials are never changed and
 //! never moved: a change appends a new one and then points the digest's slot at it, in one store. A reader therefore
 //! sees the old credential or the new one, whole, and a process that forks at any moment leaves a sound table to its
-//! child. When the room for appending is used up, the writer makes a new table and drops the old one, which readers
-//! that still use it keep alive.
+//! child. When the room for appending is used up, the writer makes a new table, and frees
+//! the old one when nobody reads it any more.
 
 use std::sync::Arc;
 use std::sync::OnceLock;

@@ -63,13 +63,13 @@ impl Usage {
         }
     }
 
-    /// Counts a denial. One that cannot be counted for want of memory is a denial all the same.
+    /// Counts a denial, from a lane that is the caller's own. One that cannot be counted for want of memory is a denial all the same.
     #[inline]
-    pub(crate) fn count_denial(&self, reason: DenyReason) {
+    pub(crate) fn count_denial(&self, lane: usize, reason: DenyReason) {
         if let Ok(log) = self.log.get()
             && let Ok([tally]) = log.state.denied.get_or_try_init(|| boxed(Tally::default()))
         {
-            tally.add((reason as usize).wrapping_sub(FIRST_PROVED));
+            tally.add(lane, (reason as usize).wrapping_sub(FIRST_PROVED));
         }
     }
 

@@ -73,8 +73,10 @@ pub(crate) enum Command {
     ///
     /// Copies standard input to standard output, line by line as it comes. Of each key its first characters stay
     /// (bpos_ and four more), and the rest becomes asterisks. The text may be in any encoding that has ASCII in it.
-    #[command(after_long_help = "Examples:\n  server 2>&1 | bpos redact >>server.log\n  bpos redact <old.log >clean.log\n\n\
-        With --json, one line on standard error tells at the end how many keys were masked.")]
+    #[command(
+        after_long_help = "Examples:\n  server 2>&1 | bpos redact >>server.log\n  bpos redact <old.log >clean.log\n\n\
+        With --json, one line on standard error tells at the end how many keys were masked."
+    )]
     Redact,
     /// Write a script that completes this command's words in a shell
     #[command(after_long_help = "Example:\n  bpos completions bash >~/.local/share/bash-completion/completions/bpos")]

@@ -64,7 +64,7 @@ struct Report<'a> {
     required_scope: Option<&'a str>,
     checks: &'a [Row],
     key: Option<KeyView<'a>>,
-    /// What the client is told.
+    /// What the client is told, of a denial.
     headers: BTreeMap<&'static str, String>,
     body: Option<Box<RawValue>>,
 }
@@ -73,15 +73,20 @@ pub(crate) fn run(context: &Context, asked: &Check) -> Outcome<Option<Exit>> {
     let registry = context.open(true)?;
     let scope = asked.scope.as_deref().map(|name| scope(&registry, name)).transpose()?;
     let key = read_key()?;
-    let request = Request::new(asked.method.as_deref().unwrap_or_default(), asked.target.as_deref().unwrap_or_default())
-        .api_key(key.as_slice())
-        .store(asked.store.as_deref());
+    let request =
+        Request::new(asked.method.as_deref().unwrap_or_default(), asked.target.as_deref().unwrap_or_default())
+            .api_key(key.as_slice())
+            .store(asked.store.as_deref());
     let decision = match scope {
         Some(scope) => registry.authorize_scope(&request, scope),
         None => registry.authorize(&request),
     };
     let explained = Explained::new(&registry, asked, &key, &decision);
-    if context.json() { explained.print_json(&decision)? } else { explained.print(&decision)? }
+    if context.json() {
+        explained.print_json(&decision)?
+    } else {
+        explained.print(&decision)?
+    }
     Ok(decision.is_err().then_some(Exit::No))
 }
 
@@ -125,8 +130,7 @@ impl<'a> Explained<'a> {
         };
         let record = id.and_then(|id| registry.get(id));
         let required_scope = scope.and_then(|scope| registry.policy().name(scope));
-        let mut explained =
-            Self { registry, asked, key, record, required_scope, now_ms: now_ms(), rows: Vec::new() };
+        let mut explained = Self { registry, asked, key, record, required_scope, now_ms: now_ms(), rows: Vec::new() };
         let decided = decision.as_ref().err().map(Denial::reason);
         explained.rows = CHECKS
             .iter()
@@ -165,7 +169,7 @@ impl<'a> Explained<'a> {
             (DenyReason::MalformedKey, Verdict::Failed) => form_fault(self.key),
             (DenyReason::MalformedKey, _) => self.checksum().to_owned(),
             (DenyReason::UnknownKey, Verdict::Failed) => {
-                format!("{}; {} keys are known", self.unknown(), self.registry.stats().keys)
+                format!("{}; keys in the registry: {}", self.unknown(), self.registry.stats().keys)
             }
             (DenyReason::UnknownKey, _) => {
                 record.map_or_else(String::new, |key| format!("{}, {:?}{}", key.id, key.name, self.which_secret(key)))
@@ -207,14 +211,14 @@ impl<'a> Explained<'a> {
     fn checksum(&self) -> &'static str {
         match std::str::from_utf8(self.key).is_ok_and(has_checksum) {
             true => "its checksum is right",
-            false => "its checksum is wrong: it was mistyped, or not made by bpos",
+            false => "its checksum is wrong",
         }
     }
 
     fn unknown(&self) -> &'static str {
         match std::str::from_utf8(self.key).is_ok_and(has_checksum) {
             true => "its checksum is right: it was removed or rotated out, or is another registry's",
-            false => "its checksum is wrong: mistyped?",
+            false => "its checksum is wrong: mistyped? (only keys that bpos made have one)",
         }
     }
 
@@ -262,7 +266,8 @@ impl<'a> Explained<'a> {
 
     fn print_json(&self, decision: &Result<Grant, Denial>) -> Outcome {
         let (status, reason, headers, body) = match decision {
-            Ok(grant) => (200, "allowed", grant.headers(), None),
+            // What a server would say of the limit is not known here.
+            Ok(_) => (200, "allowed", Vec::new(), None),
             Err(denial) => (denial.status(), denial.reason().name(), denial.headers(), Some(denial.body())),
         };
         print_json(&Report {

@@ -17,10 +17,10 @@ pub(crate) fn run(context: &Context, command: KeyCommand) -> Outcome {
         KeyCommand::List { store } => list(context, store.as_deref()),
         KeyCommand::Show { id } => show(context, &id),
         KeyCommand::Update(asked) => update(context, asked),
-        KeyCommand::Enable(asked) => change_all(context, &asked.ids, "enabled", Edit::enable),
-        KeyCommand::Disable(asked) => change_all(context, &asked.ids, "disabled", Edit::disable),
+        KeyCommand::Enable(asked) => change_all(context, &asked.ids, "enabled", |edit, id| edit.enable(id)),
+        KeyCommand::Disable(asked) => change_all(context, &asked.ids, "disabled", |edit, id| edit.disable(id)),
         KeyCommand::Rotate { id, grace } => rotate(context, &id, &grace),
-        KeyCommand::Revoke(asked) => change_all(context, &asked.ids, "revoked", Edit::revoke),
+        KeyCommand::Revoke(asked) => change_all(context, &asked.ids, "revoked", |edit, id| edit.revoke(id)),
         KeyCommand::Remove(asked) => remove(context, &asked.ids),
     }
 }
@@ -34,8 +34,9 @@ fn create(context: &Context, asked: Create) -> Outcome {
         .test_mode(asked.test_mode);
     let registry = context.open(false)?;
     let new = changing(|| registry.create(&spec))?;
-    let lost = "revoke it, and create another";
-    hand_out(context, &new, "created", lost)
+    hand_out(context, &new, "created", "revoke it, and create another")?;
+    tell_servers();
+    Ok(())
 }
 
 fn rotate(context: &Context, id: &str, grace: &str) -> Outcome {
@@ -47,6 +48,7 @@ fn rotate(context: &Context, id: &str, grace: &str) -> Outcome {
         Some(until) => format!("The secret before works until {}, and no longer.", time_text(until)),
         None => "The secret before no longer works.".to_owned(),
     });
+    tell_servers();
     Ok(())
 }
 
@@ -74,7 +76,6 @@ fn hand_out(context: &Context, new: &NewKey, what: &str, lost: &str) -> Outcome 
         "{what} {} ({}, store {}). The key is shown only once and cannot be had again: store it safely, like a password.",
         record.id, record.name, record.store
     ));
-    tell_servers();
     Ok(())
 }
 

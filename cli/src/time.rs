@@ -1,8 +1,7 @@
 //! Times and spans as people write them, and as the library counts them: milliseconds since 1970.
 
 use jiff::civil::{Date, DateTime};
-use jiff::tz::TimeZone;
-use jiff::{SignedDuration, Span, Timestamp, Unit};
+use jiff::{SignedDuration, Span, Timestamp};
 
 /// Times are reckoned without a time zone: the library's instants end a day before the year 9999 does.
 const EPOCH: DateTime = DateTime::constant(1970, 1, 1, 0, 0, 0, 0);
@@ -57,22 +56,27 @@ pub(crate) fn distance_text(unix_ms: i64, now_ms: i64) -> String {
 
 /// The end of a span that begins now, at a whole second. Months and years are those of the calendar, in UTC.
 fn after(now_ms: i64, span: Span) -> Option<i64> {
-    let now = Timestamp::from_millisecond(whole_seconds(now_ms)).ok()?.to_zoned(TimeZone::UTC);
-    let end = now.checked_add(span).ok()?.round(Unit::Second).ok()?;
+    let now = EPOCH.checked_add(SignedDuration::from_millis(whole_seconds(now_ms))).ok()?;
+    let end = now.checked_add(span).ok()?;
     // A span back in time is a slip: an end that is past is written as a time.
-    (!span.is_negative()).then(|| end.timestamp().as_millisecond())
+    (!span.is_negative()).then(|| unix_ms(end).map(whole_seconds))?
 }
 
 fn parse_time(text: &str) -> Option<i64> {
-    let utc = |time: DateTime| i64::try_from(time.duration_since(EPOCH).as_millis()).ok();
     if text.len() == "2027-01-01".len() {
-        return text.parse::<Date>().ok().and_then(|day| utc(day.to_datetime(jiff::civil::Time::midnight())));
+        return text.parse::<Date>().ok().and_then(|day| unix_ms(day.at(0, 0, 0, 0)));
     }
     match text.strip_suffix(['Z', 'z']) {
         // A second Z, or an offset beside it, is refused by the civil time.
-        Some(civil) if civil.contains(['T', 't', ' ']) && !civil.contains(['+', '[']) => civil.parse().ok().and_then(utc),
+        Some(civil) if civil.contains(['T', 't', ' ']) && !civil.contains(['+', '[']) => {
+            civil.parse().ok().and_then(unix_ms)
+        }
         _ => text.parse::<Timestamp>().ok().map(Timestamp::as_millisecond),
     }
+}
+
+fn unix_ms(utc: DateTime) -> Option<i64> {
+    i64::try_from(utc.duration_since(EPOCH).as_millis()).ok()
 }
 
 fn whole_seconds(unix_ms: i64) -> i64 {
@@ -134,9 +138,14 @@ mod tests {
 
     #[test]
     fn a_span_has_whole_seconds() {
-        for (text, expected) in
-            [("0", Some(0)), ("7d", Some(7 * 86_400)), ("90m", Some(5_400)), ("0s", Some(0)), ("7", None), ("-1d", None)]
-        {
+        for (text, expected) in [
+            ("0", Some(0)),
+            ("7d", Some(7 * 86_400)),
+            ("90m", Some(5_400)),
+            ("0s", Some(0)),
+            ("7", None),
+            ("-1d", None),
+        ] {
             assert_eq!(parse_span_s(text, NOW).ok(), expected, "{text:?}");
         }
     }

@@ -352,6 +352,174 @@ static void changes(void) {
     CHECK(bpos_registry_apply(registry, TEXT("[]"), NULL) == BPOS_OK);
 }
 
+/* The functions of one key's life, of the same form each, so that each misuse meets all of them. */
+static const char SPEC[] = "{\"name\": \"n\", \"store\": \"s\", \"scopes\": []}";
+
+static bpos_status key_create(bpos_registry *of, const char *text, size_t length, bpos_buffer *out, bpos_error *error) {
+    return bpos_key_create(of, text, length, out, error);
+}
+static bpos_status key_update(bpos_registry *of, const char *text, size_t length, bpos_buffer *out, bpos_error *error) {
+    return bpos_key_update(of, text, length, TEXT("{}"), out, error);
+}
+static bpos_status key_patch(bpos_registry *of, const char *text, size_t length, bpos_buffer *out, bpos_error *error) {
+    return bpos_key_update(of, TEXT("key_1"), text, length, out, error);
+}
+static bpos_status key_rotate(bpos_registry *of, const char *text, size_t length, bpos_buffer *out, bpos_error *error) {
+    return bpos_key_rotate(of, text, length, 0, out, error);
+}
+static bpos_status key_get(bpos_registry *of, const char *text, size_t length, bpos_buffer *out, bpos_error *error) {
+    return bpos_key_get(of, text, length, out, error);
+}
+static bpos_status key_list(bpos_registry *of, const char *text, size_t length, bpos_buffer *out, bpos_error *error) {
+    return bpos_key_list(of, text, length, out, error);
+}
+static bpos_status key_revoke(bpos_registry *of, const char *text, size_t length, bpos_buffer *out, bpos_error *error) {
+    memset(out, 0, sizeof *out); /* it has none */
+    return bpos_key_revoke(of, text, length, error);
+}
+static bpos_status key_remove(bpos_registry *of, const char *text, size_t length, bpos_buffer *out, bpos_error *error) {
+    memset(out, 0, sizeof *out);
+    return bpos_key_remove(of, text, length, error);
+}
+
+enum takes { A_JSON, AN_ID, A_STORE };
+
+static const struct {
+    bpos_status (*call)(bpos_registry *, const char *, size_t, bpos_buffer *, bpos_error *);
+    const char *sound; /* what its text may be */
+    enum takes takes;
+    int fills; /* a buffer */
+} KEY_CALLS[] = {
+    {key_create, SPEC, A_JSON, 1},     {key_patch, "{}", A_JSON, 1},      {key_update, "key_1", AN_ID, 1},
+    {key_rotate, "key_1", AN_ID, 1},   {key_get, "key_1", AN_ID, 1},      {key_revoke, "key_1", AN_ID, 0},
+    {key_remove, "key_1", AN_ID, 0},   {key_list, STORE, A_STORE, 1},
+};
+
+/* Nothing of it changed: the record is what it was, and the key works. */
+static void check_unchanged(void) {
+    bpos_buffer list;
+    bpos_decision out = new_decision();
+    CHECK(bpos_key_list(registry, NULL, 0, &list, NULL) == BPOS_OK);
+    CHECK(strncmp(list.data, TEXT("[{\"id\":\"key_1\",\"name\":\"Website Sync\",\"store\":\"" STORE "\",\"hint\":null,"
+                                  "\"scopes\":[\"products:read\"],\"rate_limit\":1000,\"expires_at\":null,"
+                                  "\"test_mode\":false,\"enabled\":true,\"created_at\":null,\"revoked_at\":null,"
+                                  "\"retiring_until\":null,")) == 0);
+    CHECK(strstr(list.data + 3, "\"id\"") == NULL);
+    bpos_buffer_free(&list);
+    CHECK(get(registry, TEXT(KEY), &out) == 200);
+}
+
+static void keys(void) {
+    static const struct {
+        const char *pointer;
+        size_t length;
+    } wrong[] = {
+        {NULL, 1}, {NULL, SIZE_MAX}, {NOWHERE, TOO_LONG}, {NOWHERE, SIZE_MAX}, {NOWHERE, SIZE_MAX - 8},
+    };
+    /* An id that no key has, and a text that is no JSON, one way or another. */
+    static const char odd[] = "key_1\0\xFF\xFEkey_1\r\n{\"\0";
+    bpos_error error;
+    bpos_buffer buffer;
+    size_t i, w;
+#define KEY_FAILS(expected, call)                             \
+    do {                                                      \
+        memset(&buffer, 0xA5, sizeof buffer);                 \
+        FAILS(expected, call);                                \
+        CHECK(buffer.data == NULL && buffer.len == 0);        \
+    } while (0)
+    for (i = 0; i < sizeof KEY_CALLS / sizeof KEY_CALLS[0]; i++) {
+        const char *sound = KEY_CALLS[i].sound;
+        const size_t length = strlen(sound);
+        const bpos_status refused = KEY_CALLS[i].takes == A_JSON ? BPOS_ERR_FORMAT : BPOS_ERR_NOT_FOUND;
+        bpos_registry *odd_registry = (bpos_registry *)(void *)((char *)registry + 1);
+        KEY_FAILS(BPOS_ERR_INVALID_ARGUMENT, KEY_CALLS[i].call(NULL, sound, length, &buffer, &error));
+        KEY_FAILS(BPOS_ERR_INVALID_ARGUMENT, KEY_CALLS[i].call(odd_registry, sound, length, &buffer, &error));
+        for (w = 0; w < sizeof wrong / sizeof wrong[0]; w++) {
+            KEY_FAILS(BPOS_ERR_INVALID_ARGUMENT,
+                      KEY_CALLS[i].call(registry, wrong[w].pointer, wrong[w].length, &buffer, &error));
+        }
+        if (KEY_CALLS[i].fills) {
+            FAILS(BPOS_ERR_INVALID_ARGUMENT, KEY_CALLS[i].call(registry, sound, length, NULL, &error));
+            FAILS(BPOS_ERR_INVALID_ARGUMENT,
+                  KEY_CALLS[i].call(registry, sound, length, (bpos_buffer *)(void *)((char *)&buffer + 1), &error));
+        }
+        if (KEY_CALLS[i].takes == A_STORE) {
+            continue; /* any text is a store's name, and none at all is all of them */
+        }
+        KEY_FAILS(BPOS_ERR_INVALID_ARGUMENT, KEY_CALLS[i].call(registry, NULL, 0, &buffer, &error));
+        KEY_FAILS(refused, KEY_CALLS[i].call(registry, "", 0, &buffer, &error));
+        KEY_FAILS(refused, KEY_CALLS[i].call(registry, sound, length - 1, &buffer, &error));
+        KEY_FAILS(refused, KEY_CALLS[i].call(registry, sound, length + 1, &buffer, &error)); /* a NUL */
+        KEY_FAILS(refused, KEY_CALLS[i].call(registry, TEXT(odd), &buffer, &error));
+        KEY_FAILS(refused, KEY_CALLS[i].call(registry, TEXT(KEY), &buffer, &error)); /* a key where it does not belong */
+        KEY_FAILS(refused, KEY_CALLS[i].call(registry, TEXT("{\"name\": \"" KEY "\", \"" KEY "\": 1}"), &buffer, &error));
+        KEY_FAILS(refused, KEY_CALLS[i].call(registry, TEXT("{\"rate_limit\": \"" KEY "\"}"), &buffer, &error));
+    }
+    KEY_FAILS(BPOS_ERR_INVALID_ARGUMENT, bpos_key_update(registry, TEXT("key_1"), NULL, 0, &buffer, &error));
+    KEY_FAILS(BPOS_ERR_LIMIT, bpos_key_rotate(registry, TEXT("key_1"), UINT64_MAX, &buffer, &error));
+    check_unchanged();
+}
+
+/* Megabytes of what no id and no spec can be. */
+static void huge_texts(void) {
+    const size_t length = 8u << 20;
+    char *text = (char *)malloc(length);
+    bpos_error error;
+    bpos_buffer buffer;
+    size_t i;
+    if (text == NULL) {
+        exit(EXIT_FAILURE);
+    }
+    memset(text, '[', length); /* as deep as it is long */
+    for (i = 0; i < sizeof KEY_CALLS / sizeof KEY_CALLS[0]; i++) {
+        if (KEY_CALLS[i].takes == A_STORE) {
+            CHECK(KEY_CALLS[i].call(registry, text, length, &buffer, NULL) == BPOS_OK);
+            CHECK(strcmp(buffer.data, "[]") == 0);
+            bpos_buffer_free(&buffer);
+        } else {
+            KEY_FAILS(KEY_CALLS[i].takes == A_JSON ? BPOS_ERR_FORMAT : BPOS_ERR_NOT_FOUND,
+                      KEY_CALLS[i].call(registry, text, length, &buffer, &error));
+        }
+    }
+    free(text);
+    check_unchanged();
+}
+
+static void reload_if_changed(void) {
+    bpos_error error;
+    uint8_t changed = 0xA5;
+    FAILS(BPOS_ERR_INVALID_ARGUMENT, bpos_registry_reload_if_changed(NULL, &changed, &error));
+    CHECK(changed == 0);
+    changed = 0xA5;
+    FAILS(BPOS_ERR_INVALID_ARGUMENT, bpos_registry_reload_if_changed(registry, &changed, &error)); /* a memory registry */
+    CHECK(changed == 0);
+    FAILS(BPOS_ERR_INVALID_ARGUMENT, bpos_registry_reload_if_changed(registry, NULL, &error));
+    CHECK(bpos_registry_reload_if_changed(NULL, NULL, NULL) == BPOS_ERR_INVALID_ARGUMENT);
+}
+
+/* A buffer with a key in it, freed twice and used again; and no error struct anywhere. */
+static void freed_keys(void) {
+    bpos_registry *of = new_registry(DOCUMENT, NULL);
+    bpos_buffer buffer;
+    int i;
+    for (i = 0; i < 3; i++) {
+        CHECK(bpos_key_create(of, TEXT(SPEC), &buffer, NULL) == BPOS_OK);
+        CHECK(buffer.data != NULL && strlen(buffer.data) == buffer.len);
+        bpos_buffer_free(&buffer);
+        CHECK(buffer.data == NULL && buffer.len == 0);
+        bpos_buffer_free(&buffer);
+        CHECK(buffer.data == NULL && buffer.len == 0);
+    }
+    CHECK(bpos_key_rotate(of, TEXT("key_1"), 60, &buffer, NULL) == BPOS_OK);
+    bpos_registry_close(of);
+    CHECK(strncmp(buffer.data, TEXT("{\"key\":\"bpos_")) == 0); /* it outlives its registry */
+    bpos_buffer_free(&buffer);
+    bpos_buffer_free(&buffer);
+    for (i = 0; i < (int)(sizeof KEY_CALLS / sizeof KEY_CALLS[0]); i++) {
+        CHECK(KEY_CALLS[i].call(NULL, NULL, 0, &buffer, NULL) == BPOS_ERR_INVALID_ARGUMENT);
+    }
+}
+
 /* An error struct that is not sound stops the call before it does anything. */
 static void errors(void) {
     struct {
@@ -361,13 +529,22 @@ static void errors(void) {
     unsigned char *bytes = (unsigned char *)&memory;
     bpos_registry *out = registry;
     bpos_buffer buffer = {NULL, 0};
+    uint8_t changed = 0xA5;
     uint32_t size;
+    size_t i;
     for (size = 0; size < sizeof(bpos_error); size += 73) {
         memset(&memory, 0xA5, sizeof memory);
         memory.error.size = size;
         CHECK(bpos_registry_from_json(TEXT(DOCUMENT), NULL, 0, &out, &memory.error) == BPOS_ERR_INVALID_ARGUMENT);
         CHECK(bpos_registry_stats(registry, &buffer, &memory.error) == BPOS_ERR_INVALID_ARGUMENT);
         CHECK(out == registry && buffer.data == NULL && memory.error.size == size);
+        CHECK(bpos_registry_reload_if_changed(registry, &changed, &memory.error) == BPOS_ERR_INVALID_ARGUMENT);
+        CHECK(changed == 0xA5);
+        for (i = 0; i < sizeof KEY_CALLS / sizeof KEY_CALLS[0]; i++) {
+            const char *sound = KEY_CALLS[i].sound;
+            CHECK(KEY_CALLS[i].call(registry, sound, strlen(sound), &buffer, &memory.error) == BPOS_ERR_INVALID_ARGUMENT);
+            CHECK(buffer.data == NULL && memory.error.size == size);
+        }
         CHECK(is_filled(bytes + sizeof size, 0xA5, sizeof memory - sizeof size));
     }
     memset(&memory, 0xA5, sizeof memory);
@@ -377,6 +554,7 @@ static void errors(void) {
     CHECK(bpos_registry_reload(registry, &memory.error) == BPOS_ERR_INVALID_ARGUMENT);
     CHECK(memory.error.size == sizeof memory && memory.error.code == BPOS_ERR_INVALID_ARGUMENT);
     CHECK(is_filled(memory.after, 0xA5, sizeof memory.after));
+    check_unchanged();
 }
 
 static void buffers(void) {
@@ -422,6 +600,10 @@ int main(void) {
     capacities(bpos_decision_body);
     openings();
     changes();
+    keys();
+    huge_texts();
+    reload_if_changed();
+    freed_keys();
     errors();
     buffers();
     redaction();

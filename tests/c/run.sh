@@ -104,6 +104,7 @@ run() { # PROGRAM COMMAND...
     case $program in
     vectors) "$@" <"$out/vectors" ;;
     threads) "$@" "$out/keys.json" ;;
+    keys) "$@" "$(mktemp -d "$out/folder.XXXXXX")" ;;
     *) "$@" ;;
     esac
 }
@@ -112,7 +113,7 @@ build_and_run() { # PROGRAM STANDARD LINKAGE
     local -n libraries=$3
     compile "$2" "tests/c/$1.c" -o "$executable" "${libraries[@]}" && run "$1" "$executable"
 }
-for program in header hostile vectors threads; do
+for program in header hostile vectors threads keys; do
     for standard in c99 c11 c17 c++17; do
         for linkage in shared static; do
             check "$program as $standard, $linkage" build_and_run "$program" "$standard" "$linkage"
@@ -120,7 +121,9 @@ for program in header hostile vectors threads; do
     done
 done
 
-check "wiped as c11, shared" build_and_run wiped c11 shared
+for linkage in shared static; do
+    check "wiped as c11, $linkage" build_and_run wiped c11 "$linkage"
+done
 
 memcheck() { # PROGRAM
     run "$1" valgrind --quiet --error-exitcode=9 --leak-check=full \
@@ -128,14 +131,16 @@ memcheck() { # PROGRAM
 }
 check "hostile under valgrind" memcheck hostile
 check "vectors under valgrind" memcheck vectors
+check "keys under valgrind" memcheck keys
 
-sanitized() {
-    compile c11 tests/c/hostile.c -fsanitize=address,undefined -fno-sanitize-recover=all -o "$out/sanitized" \
-        "${shared[@]}" && "$out/sanitized"
+sanitized() { # PROGRAM
+    compile c11 "tests/c/$1.c" -fsanitize=address,undefined -fno-sanitize-recover=all -o "$out/sanitized" \
+        "${shared[@]}" && run "$1" "$out/sanitized"
 }
-check "hostile under AddressSanitizer" sanitized
+check "hostile under AddressSanitizer" sanitized hostile
+check "keys under AddressSanitizer" sanitized keys
 
-# ---- The example ----
+# ---- The examples ----
 
 key=bpos_example0123456789
 cat >"$out/example.json" <<JSON
@@ -157,6 +162,46 @@ check "examples/authorize.c allows" example "$key" GET /api/v1/products \
 check "examples/authorize.c denies" example "$key" PATCH /api/v1/products/bulk \
     'deny: insufficient_scope' 'HTTP/1.1 403' '"required_scope":"products:write"'
 check "examples/authorize.c says what is wrong" example '' GET / 'deny: missing_key' 'HTTP/1.1 401' 'WWW-Authenticate'
+
+echo '{"version": 1, "keys": []}' >"$out/managed.json"
+manage() { # ARGUMENT...: of the example.
+    "$out/keys" "$out/managed.json" "$@"
+}
+text_of() { # PYTHON-EXPRESSION: what it gives for the JSON on the standard input.
+    python3 -c "import json, sys; it = json.load(sys.stdin); print($1)"
+}
+asks() { # KEY EXPECTED: what the registry says to it.
+    API_KEY=$1 "$out/authorize" "$out/managed.json" yourstore GET /api/v1/products 2>&1 | grep -F -- "$2"
+}
+managed() {
+    local created rotated key rotated_key id
+    created=$(manage create '{"name": "Website Sync", "store": "yourstore", "scopes": ["products:read"]}')
+    key=$(text_of 'it["key"]' <<<"$created")
+    id=$(text_of 'it["record"]["id"]' <<<"$created")
+    asks "$key" "serve yourstore, to the key $id" || return 1
+    [ "$(manage list | text_of '[key["id"] for key in it]')" = "['$id']" ] || return 1
+    rotated=$(manage rotate "$id" 3600)
+    rotated_key=$(text_of 'it["key"]' <<<"$rotated")
+    [ "$rotated_key" != "$key" ] || return 1
+    asks "$key" 'HTTP/1.1 200' && asks "$rotated_key" 'HTTP/1.1 200' || return 1
+    [ -z "$(manage revoke "$id")" ] || return 1
+    asks "$key" 'deny: revoked_key' && asks "$rotated_key" 'deny: revoked_key' || return 1
+    [ "$(manage list | text_of 'it[0]["revoked_at"] is not None')" = True ]
+}
+refused() { # EXPECTED ARGUMENT...: the example fails, and says so.
+    local expected=$1 answer
+    shift
+    if answer=$(manage "$@" 2>&1); then
+        return 1
+    fi
+    echo "$answer"
+    grep -F -- "$expected" <<<"$answer"
+}
+check "examples/keys.c compiles" compile c99 examples/keys.c -o "$out/keys" "${shared[@]}"
+check "examples/keys.c creates, lists, rotates and revokes" managed
+check "examples/keys.c says what is wrong" refused 'format: the key'"'"'s spec: the member `name` is missing' create '{}'
+check "examples/keys.c knows its keys" refused 'not_found: there is no key with the id "key_none"' revoke key_none
+check "examples/keys.c wants seconds" refused 'usage: ' rotate key_none 1h
 
 echo "$passed passed, $failed failed"
 [ "$failed" = 0 ]

@@ -1,19 +1,32 @@
-//! `src/window.rs`, the file itself, over loom's atomics: every interleaving of a bounded model is run.
+//! `src/window.rs` and `src/hazard.rs`, the files themselves, over loom's atomics: every interleaving of a bounded model is
+//! run.
 //!
-//! The bounds: two or three threads, at most three preemptions in a run, limits of 1 and 2, 1 to 4 slots, clocks that
+//! The bounds of the window: two or three threads, at most three preemptions in a run, limits of 1 and 2, 1 to 4 slots, clocks that
 //! stand still, that move during the run and that reach past the window; and a log that is sealed while two threads use
-//! it.
+//! it. Of the hazard pointers: two readers in two lanes, who read twice, while the value is replaced twice and freed as soon
+//! as nobody holds it; at most three preemptions.
 
 #![cfg(test)]
 
 mod sync {
-    pub(crate) use loom::sync::atomic::{AtomicU64, Ordering};
+    pub(crate) use loom::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
+    pub(crate) use loom::thread::yield_now;
+
+    /// Loom takes sequentially consistent accesses for acquiring and releasing ones, and only models the order of fences.
+    pub(crate) fn total_order() {
+        loom::sync::atomic::fence(Ordering::SeqCst);
+    }
 }
 
 #[path = "../../../src/window.rs"]
 #[allow(dead_code, unreachable_pub, reason = "the models use a part of it")]
 mod window;
 
+#[path = "../../../src/hazard.rs"]
+#[allow(dead_code, unreachable_pub, clippy::pedantic, reason = "the models use a part of it")]
+mod hazard;
+
+use hazard::{Retired, Shared};
 use loom::sync::Arc;
 use loom::thread;
 use sync::AtomicU64;
@@ -129,5 +142,96 @@ fn a_seal_loses_no_admission() {
         assert_eq!(log.window().admitted(), (own + others) as u64);
         assert!(sealed || others == 1, "two fit, so only a seal refuses");
         assert_eq!(admit(&log, 2, 5), Verdict::Sealed);
+    });
+}
+
+/// A value that says whether it was freed: reading one that was is an error of loom's and of the test's.
+struct Alive {
+    number: u64,
+    freed: loom::cell::UnsafeCell<bool>,
+    tracker: Arc<AtomicU64>,
+}
+
+impl Alive {
+    fn new(number: u64, tracker: &Arc<AtomicU64>) -> Self {
+        Self { number, freed: loom::cell::UnsafeCell::new(false), tracker: Arc::clone(tracker) }
+    }
+
+    fn read(&self) -> u64 {
+        // SAFETY: loom fails the model if this access is not ordered before the write in `drop`.
+        assert!(!self.freed.with(|freed| unsafe { *freed }), "read after it was freed");
+        self.number
+    }
+}
+
+impl Drop for Alive {
+    fn drop(&mut self) {
+        // SAFETY: loom fails the model if this write is not ordered after every access in `read`.
+        self.freed.with_mut(|freed| unsafe { *freed = true });
+        self.tracker.fetch_add(1, sync::Ordering::Relaxed);
+    }
+}
+
+// SAFETY: the cell is accessed as above, and loom checks that.
+unsafe impl Sync for Alive {}
+// SAFETY: likewise.
+unsafe impl Send for Alive {}
+
+/// A value is never read once it is freed, a reader never sees one that is older than the one before, and in the end every
+/// value is freed.
+#[test]
+fn a_value_is_freed_when_nobody_reads_it_and_not_before() {
+    model(|| {
+        let freed = Arc::new(AtomicU64::new(0));
+        let shared = Arc::new(Shared::new(Alive::new(1, &freed), 2));
+        let reader = |home: usize| {
+            let shared = Arc::clone(&shared);
+            move || {
+                let first = shared.read(home).read();
+                let second = shared.read(home).read();
+                assert!(first <= second, "{second} after {first}");
+            }
+        };
+        let other = thread::spawn(reader(0));
+        let writer = {
+            let (shared, freed) = (Arc::clone(&shared), Arc::clone(&freed));
+            thread::spawn(move || {
+                let mut kept: Vec<Retired<Alive>> = Vec::new();
+                for number in [2, 3] {
+                    kept.push(shared.replace(Alive::new(number, &freed)));
+                    kept = kept.into_iter().filter_map(|retired| shared.free(retired).err()).collect();
+                }
+                kept
+            })
+        };
+        reader(0)();
+        other.join().expect("no thread panics");
+        let kept = writer.join().expect("no thread panics");
+        assert!(kept.into_iter().all(|retired| shared.free(retired).is_ok()), "nobody reads any more");
+        assert_eq!(freed.load(sync::Ordering::Relaxed), 2);
+        drop(shared);
+        assert_eq!(freed.load(sync::Ordering::Relaxed), 3);
+    });
+}
+
+/// A lane belongs to one reader at a time, so what is counted in it without an exchange is not lost.
+#[test]
+fn a_lane_is_its_readers_own() {
+    model(|| {
+        let shared = Arc::new(Shared::new((), 2));
+        let counts = Arc::new([AtomicU64::new(0), AtomicU64::new(0)]);
+        let count = {
+            let (shared, counts) = (Arc::clone(&shared), Arc::clone(&counts));
+            move || {
+                let reading = shared.read(0);
+                let count = &counts[reading.lane()];
+                count.store(count.load(sync::Ordering::Relaxed) + 1, sync::Ordering::Relaxed);
+            }
+        };
+        let other = thread::spawn(count.clone());
+        count();
+        count();
+        other.join().expect("no thread panics");
+        assert_eq!(counts.iter().map(|count| count.load(sync::Ordering::Relaxed)).sum::<u64>(), 3);
     });
 }

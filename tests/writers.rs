@@ -1,0 +1,182 @@
+//! Several processes that change one registry file at the same time: none loses another's change.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that meets something unexpected has failed"
+)]
+
+mod again;
+mod sample;
+
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::io::Read;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use bpos::{KeyPatch, KeySpec, Now, Registry};
+use sample::{ask, document, record, secret};
+use tempfile::TempDir;
+
+const WRITERS: usize = 8;
+const CHANGES: usize = 250;
+const START: u64 = 40;
+
+// ---- The processes ----
+
+#[test]
+#[ignore = "the other tests run it, as processes of its own"]
+fn writer() {
+    let Some((role, folder)) = again::role() else { return };
+    let registry = Registry::open(folder.join("keys.json")).unwrap();
+    // All begin together: when the parent closes their input.
+    std::io::stdin().read_to_end(&mut Vec::new()).unwrap();
+    let (what, number) = role.split_once(' ').unwrap();
+    for change in 0..CHANGES {
+        match what {
+            "create" => {
+                let spec = KeySpec::new(format!("{number}-{change}"), "yourstore", ["products:read"]);
+                let new = registry.create(&spec).unwrap();
+                // The key is in force at once in the process that made it.
+                assert_eq!(ask(&registry, new.key.expose(), Now::read()), Ok(()));
+            }
+            // Documents of one length, one after the other.
+            "update" => drop(registry.update(&format!("key_{number}"), &named(change)).unwrap()),
+            other => panic!("there is no role {other}"),
+        }
+    }
+}
+
+fn named(change: usize) -> KeyPatch {
+    KeyPatch::new().name(format!("{change:04}"))
+}
+
+/// Runs the writers beside each other, to their ends. What they print is shown if the test fails.
+fn run(folder: &Path, what: &str) {
+    let start = |number| {
+        let mut command = again::again("writer", &format!("{what} {number}"), folder);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    };
+    let mut writers: Vec<Child> = (1..=WRITERS).map(start).collect();
+    for writer in &mut writers {
+        drop(writer.stdin.take());
+    }
+    let outputs: Vec<_> = writers.into_iter().map(|writer| writer.wait_with_output().unwrap()).collect();
+    for output in &outputs {
+        print!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    }
+    assert!(outputs.iter().all(|output| output.status.success()));
+}
+
+fn registry_of(keys: usize) -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let records: Vec<_> = (1..=keys).map(record).collect();
+    let path = folder.path().join("keys.json");
+    Registry::init(&path, bpos::Options::default()).unwrap();
+    // In place, so that the file keeps its mode.
+    fs::write(path, document(START, &records)).unwrap();
+    folder
+}
+
+// ---- What holds afterwards ----
+
+#[test]
+fn eight_processes_that_create_keys_lose_none() {
+    let folder = registry_of(1);
+    let path = folder.path().join("keys.json");
+    let watcher = Registry::open(&path).unwrap();
+    run(folder.path(), "create");
+
+    let registry = Registry::open(&path).unwrap();
+    let keys = registry.list(None);
+    let names: BTreeSet<&str> = keys.iter().map(|key| key.name.as_str()).collect();
+    let expected: Vec<String> =
+        (1..=WRITERS).flat_map(|writer| (0..CHANGES).map(move |change| format!("{writer}-{change}"))).collect();
+    let missing = expected.iter().filter(|name| !names.contains(name.as_str())).count();
+    assert_eq!((missing, keys.len()), (0, WRITERS * CHANGES + 1));
+    assert_eq!(registry.stats().revision, START + (WRITERS * CHANGES) as u64);
+
+    // Each writer's keys are in the order in which it made them, behind those that were there.
+    assert_eq!(keys[0].id, "key_1");
+    for writer in 1..=WRITERS {
+        let prefix = format!("{writer}-");
+        let own = keys.iter().filter_map(|key| key.name.strip_prefix(&prefix));
+        assert!(own.map(|change| change.parse::<usize>().unwrap()).eq(0..CHANGES), "writer {writer}");
+    }
+    // Who only read meanwhile finds it all.
+    assert!(watcher.reload_if_changed().unwrap());
+    assert_eq!(watcher.export().unwrap(), registry.export().unwrap());
+    assert_eq!(ask(&watcher, &secret(1), Now::read()), Ok(()));
+}
+
+/// Each process changes a key of its own, to a text of the same length: one document differs from the next in nothing
+/// that a folder shows but its times and its file's number.
+#[test]
+fn eight_processes_that_update_keys_lose_none() {
+    let folder = registry_of(WRITERS);
+    run(folder.path(), "update");
+    let registry = Registry::open(folder.path().join("keys.json")).unwrap();
+    let last = format!("{:04}", CHANGES - 1);
+    let names: Vec<String> = registry.list(None).into_iter().map(|key| key.name).collect();
+    assert_eq!(names, vec![last; WRITERS]);
+    assert_eq!(registry.stats().revision, START + (WRITERS * CHANGES) as u64);
+}
+
+/// The threads of one process, with a registry each.
+#[test]
+fn registries_of_one_process_lose_no_change_of_each_other() {
+    let folder = registry_of(WRITERS);
+    let path = folder.path().join("keys.json");
+    std::thread::scope(|scope| {
+        for number in 1..=WRITERS {
+            let registry = Registry::open(&path).unwrap();
+            scope.spawn(move || {
+                for change in 0..20 {
+                    registry.update(&format!("key_{number}"), &named(change)).unwrap();
+                }
+            });
+        }
+    });
+    let registry = Registry::open(&path).unwrap();
+    assert!(registry.list(None).iter().all(|key| key.name == "0019"));
+    assert_eq!(registry.stats().revision, START + 20 * WRITERS as u64);
+}
+
+/// The lock is the file's, not the descriptor's: a process that dies with it leaves it to the next. And whoever waits for
+/// it is next: no other comes before, which is why a second lock is held meanwhile.
+#[test]
+fn who_waits_for_the_lock_is_next_and_gets_it_when_its_holder_dies() {
+    let folder = registry_of(1);
+    let path = folder.path().join("keys.json");
+    let script = "exec 9>>\"$1\" && flock 9 && echo held && read line";
+    let mut holder = Command::new("sh")
+        .args(["-c", script, "sh"])
+        .arg(folder.path().join("keys.json.lock"))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut said = [0; 5];
+    let spoken = holder.stdout.take().unwrap().read_exact(&mut said);
+    spoken.expect("flock is missing: install it (Debian: apt-get install util-linux)");
+    assert_eq!(&said, b"held\n");
+
+    let before = fs::read(&path).unwrap();
+    let queue = File::options().create(true).append(true).open(folder.path().join("keys.json.queue")).unwrap();
+    std::thread::scope(|scope| {
+        let changing = scope.spawn(|| Registry::open(&path).unwrap().disable("key_1"));
+        while queue.try_lock().is_ok() {
+            queue.unlock().unwrap();
+            std::thread::yield_now();
+            assert!(!changing.is_finished(), "it did not wait, or not in the queue");
+        }
+        assert_eq!(fs::read(&path).unwrap(), before);
+        holder.kill().unwrap();
+        holder.wait().unwrap();
+        changing.join().unwrap().unwrap();
+    });
+    queue.try_lock().unwrap();
+    assert!(!Registry::open(&path).unwrap().get("key_1").unwrap().enabled);
+}
