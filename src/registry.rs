@@ -30,8 +30,8 @@ use crate::usage::Usage;
 /// The keys of a platform, ready to decide. Open it once, share it between all threads, and ask it for every request.
 ///
 /// - Any thread may call any method at any time. [`Registry::authorize`] takes no lock; changes wait for each other only.
-/// - [`Registry::authorize`] allocates nothing, but once for each thread that calls it, and once each for a key's first
-///   admission (its window) and its first denial (its counts). No memory for a key's is a denial, not an abort.
+/// - [`Registry::authorize`] allocates nothing, but once each for a key's first admission (its window) and its first denial
+///   (its counts). No memory for those is a denial, not an abort.
 /// - After a change returns, every decision that starts later, on any thread, is made with it.
 /// - A process may fork at any time: the child can authorize and reload.
 pub struct Registry {

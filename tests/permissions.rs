@@ -133,7 +133,9 @@ fn what_is_made_is_nobody_elses_to_read() {
     let folder = tempfile::tempdir().unwrap();
     let output = again::again_under(&shell, "process", "init and die", folder.path()).output().unwrap();
     assert_eq!(output.status.signal(), Some(FILE_TOO_LARGE), "{output:?}");
-    for (name, size) in [("keys.json", 50..100), ("keys.json.lock", 0..1), ("keys.json.queue", 0..1), ("keys.json.new", 7..8)] {
+    for (name, size) in
+        [("keys.json", 50..100), ("keys.json.lock", 0..1), ("keys.json.queue", 0..1), ("keys.json.new", 7..8)]
+    {
         let path = folder.path().join(name);
         assert_eq!(mode(&path), 0o600, "{name}");
         assert!(size.contains(&fs::metadata(&path).unwrap().len()), "{name}");
