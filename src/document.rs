@@ -20,8 +20,8 @@ use crate::record::{
     DEFAULT_RATE_LIMIT, Hint, KeyPatch, KeyRecord, KeySpec, KeyUsage, RATE_LIMIT, Record, Retiring, parse_hint,
     parse_id, parse_name, parse_store,
 };
-use crate::registry::Stats;
 use crate::scope::ScopeSet;
+use crate::stats::Stats;
 use crate::text::Store;
 
 /// The largest document, in bytes: 1 GiB.

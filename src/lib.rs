@@ -17,6 +17,7 @@
 //! The decision, check by check, is the table in the README and the one function of `authorize.rs`.
 
 mod authorize;
+mod change;
 mod clock;
 mod decision;
 mod document;
@@ -35,6 +36,7 @@ mod request;
 mod routes;
 mod scope;
 mod secret;
+mod stats;
 mod store;
 mod sync;
 mod table;
@@ -42,6 +44,7 @@ mod tally;
 mod text;
 mod usage;
 mod window;
+mod writer;
 
 pub use clock::Now;
 pub use decision::{Denial, DenyReason, Grant};
@@ -50,10 +53,11 @@ pub use error::{Error, ErrorKind};
 pub use key::{redact, redact_in_place};
 pub use policy::Policy;
 pub use record::{KeyPatch, KeyRecord, KeySpec, KeyUsage};
-pub use registry::{Options, Registry, Stats};
+pub use registry::{Options, Registry};
 pub use request::{Field, Request};
 pub use scope::Scope;
 pub use secret::{NewKey, Secret, has_checksum};
+pub use stats::Stats;
 
 // The examples of the README are tests.
 #[cfg(doctest)]

@@ -1,0 +1,178 @@
+//! The right to change a registry, one thread at a time, and what only its holder needs.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use once_cell::race::OnceBox;
+use parking_lot::{Mutex, MutexGuard};
+use rustix::process::{Pid, getpid};
+
+use crate::document::{self, Keyed};
+use crate::error::{Error, ErrorKind};
+use crate::hazard::Retired;
+use crate::ids::Ids;
+use crate::key::Digest;
+use crate::policy::Policy;
+use crate::record::{Date, Record};
+use crate::registry::keys_of;
+use crate::store;
+use crate::table::{Credential, Number, Table};
+use crate::text::KeyId;
+use crate::usage::Usage;
+
+/// The right to change a registry, in the process that it was made in.
+pub(crate) struct Writer {
+    process: Pid,
+    state: Mutex<State>,
+    /// The same in a child of that process.
+    child: OnceBox<Writer>,
+}
+
+impl Writer {
+    pub(crate) fn new(state: State) -> Self {
+        Self { process: getpid(), state: Mutex::new(state), child: OnceBox::new() }
+    }
+
+    /// Waits for the right. In a child of the process that this was made in, the first to ask makes a state of its own: the
+    /// parent's lock may be held by a thread that does not exist here, and its state may be half changed; the table, which
+    /// `state` is made from, never is.
+    pub(crate) fn lock(&self, state: impl Fn() -> State) -> MutexGuard<'_, State> {
+        let process = getpid();
+        let mut writer = self;
+        while writer.process != process {
+            writer = writer.child.get_or_init(|| Box::new(Self::new(state())));
+        }
+        writer.state.lock()
+    }
+}
+
+/// What only the writer needs.
+#[derive(Default)]
+pub(crate) struct State {
+    pub(crate) ids: Ids,
+    /// The position of the key that was added last.
+    pub(crate) last_position: u32,
+    /// The version of the file that is in force, as far as it is known.
+    pub(crate) seen: Option<store::Version>,
+    /// What was taken from keys and could not be written. It is in force whatever the file says.
+    pub(crate) unwritten: HashMap<KeyId, Record>,
+    /// Secrets that were revoked and whose records are gone, with the time of the revocation: they stay revoked.
+    pub(crate) revoked: HashMap<Digest, Date>,
+    /// How many credentials were appended to the table in force.
+    pub(crate) appended: usize,
+    /// Tables that were replaced while somebody read them.
+    pub(crate) retired: Vec<Retired<Table>>,
+}
+
+impl State {
+    /// The state for a table that somebody else filled: its room counts as used up, since an append may have been
+    /// under way.
+    pub(crate) fn of(table: &Table) -> Self {
+        let last_position = keys_of(table).map(|key| key.usage.position()).max().unwrap_or(0);
+        Self { ids: Ids::of(table), appended: table.capacity(), last_position, ..Self::default() }
+    }
+
+    /// When a secret was revoked, if it was.
+    pub(crate) fn revoked_at(&self, table: &Table, digest: &Digest) -> Date {
+        let gone = self.revoked.get(digest).copied();
+        gone.or_else(|| Some(table.find(digest)?.record.revoked_at)).unwrap_or(Date::NONE)
+    }
+
+    /// Remembers of a secret whose record goes what must be remembered.
+    pub(crate) fn forget(&mut self, secret: &Credential) {
+        if secret.record.revoked_at.is_set() {
+            self.revoked.insert(secret.digest, secret.record.revoked_at);
+        }
+    }
+
+    /// The position of a new key: after all others.
+    pub(crate) fn position(&mut self) -> u32 {
+        self.last_position = self.last_position.saturating_add(1);
+        self.last_position
+    }
+
+    /// The number of the next credential.
+    pub(crate) fn number(&mut self) -> Number {
+        self.appended += 1;
+        Number::try_from(self.appended).unwrap_or(Number::MAX)
+    }
+
+    /// Appends a key's credentials to a table that has room for them, and makes them the ones of its id.
+    pub(crate) fn append(&mut self, table: &Table, key: Keyed, policy: &Policy, usage: Option<Arc<Usage>>) {
+        let usage = usage.unwrap_or_else(|| {
+            let usage = Usage::new(u32::from(key.record.rate_limit));
+            usage.set_position(self.position());
+            Arc::new(usage)
+        });
+        for credential in credentials(key, policy, &usage) {
+            let (number, id, retiring) = (self.number(), credential.record.id, credential.is_retiring());
+            table.insert(number, credential);
+            if !retiring {
+                self.ids.insert(table, &id, number);
+            }
+        }
+    }
+}
+
+/// Builds a table from a document's keys; none may share an id or a digest.
+pub(crate) fn build(
+    json: &[u8],
+    keys: Vec<Keyed>,
+    policy: &Policy,
+    usage_of: impl Fn(&KeyId) -> Option<Arc<Usage>>,
+) -> Result<(Table, State), Error> {
+    let credentials: usize = keys.iter().map(|key| key.digests().count()).sum();
+    // A little room, so that the first changes need no copy.
+    let table = Table::with_capacity(credentials + credentials / 64 + 64);
+    let mut state = State { ids: Ids::with_capacity(keys.len()), ..State::default() };
+    for (index, key) in keys.into_iter().enumerate() {
+        if state.ids.get(&table, &key.record.id).is_some() {
+            return Err(conflict(json, index, &key.record, "another key has the same id"));
+        }
+        let own = key.record.retiring.as_deref().is_some_and(|retiring| retiring.digest == key.digest);
+        if own || key.digests().any(|digest| table.find(digest).is_some()) {
+            return Err(conflict(json, index, &key.record, "another secret has the same sha256"));
+        }
+        let usage = usage_of(&key.record.id);
+        if let Some(usage) = &usage {
+            usage.set_position(state.position());
+        }
+        state.append(&table, key, policy, usage);
+    }
+    Ok((table, state))
+}
+
+/// What a key's secrets grant: the current one, and a retiring one until its end of grace.
+fn credentials(key: Keyed, policy: &Policy, usage: &Arc<Usage>) -> impl Iterator<Item = Credential> {
+    let record = Arc::new(key.record);
+    let current = Credential {
+        digest: key.digest,
+        scopes: policy.close(record.scopes),
+        ends_at: record.expires_at.or_never(),
+        record: Arc::clone(&record),
+        usage: Arc::clone(usage),
+    };
+    let retiring = record.retiring.as_deref().map(|retiring| Credential {
+        digest: retiring.digest,
+        ends_at: retiring.until.min(current.ends_at),
+        ..current.clone()
+    });
+    std::iter::once(current).chain(retiring)
+}
+
+impl Keyed {
+    /// The record and the digest of a credential that is in force.
+    pub(crate) fn of(credential: &Credential) -> Self {
+        Self { digest: credential.digest, record: (*credential.record).clone() }
+    }
+
+    /// The digests by which the key is found: its own, and that of a retiring secret.
+    pub(crate) fn digests(&self) -> impl Iterator<Item = &Digest> {
+        std::iter::once(&self.digest).chain(self.record.retiring.as_deref().map(|retiring| &retiring.digest))
+    }
+}
+
+pub(crate) fn conflict(json: &[u8], index: usize, record: &Record, message: &str) -> Error {
+    let (number, id, place) = (index + 1, record.id.as_str(), document::place_of_key(json, index));
+    Error::new(ErrorKind::Conflict, format!("key {number} ({id}): {message}{place}"))
+}
