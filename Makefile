@@ -14,6 +14,7 @@ LIB := $(TARGET)/lib
 
 demo: tools
 	$(CARGO) build --release --example server
+	$(CARGO) build --release --package bpos-cli
 	examples/demo.sh
 
 test: tools lib

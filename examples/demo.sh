@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The documentation of the Developer API, asked sentence by sentence: a made-up shop's server behind bpos, the real
-# curl, and a registry document whose keys are drawn here and gone afterwards. `make demo` builds the server and runs
-# this. Another server program: BPOS_SERVER=path/to/server examples/demo.sh
+# curl, and a registry whose keys the bpos command creates here; they are gone afterwards. `make demo` builds the server
+# and the command, and runs this. Other programs: BPOS_SERVER=path/to/server BPOS_COMMAND=path/to/bpos examples/demo.sh
 set -euo pipefail
 umask 077
 
@@ -9,6 +9,7 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cargo_target=${CARGO_TARGET_DIR:-target}
 case $cargo_target in /*) ;; *) cargo_target=$root/$cargo_target ;; esac
 server=${BPOS_SERVER:-$cargo_target/release/examples/server}
+command=${BPOS_COMMAND:-$cargo_target/release/bpos}
 wait_s=10 # the longest that anything is waited for
 
 # ---- What it needs ----
@@ -22,11 +23,10 @@ for tool in curl awk grep sed cut sort uniq mktemp mkfifo; do
   command -v "$tool" >/dev/null ||
     stop_because "$tool is missing: install it and run this again (Debian, Ubuntu: apt-get install curl mawk grep sed coreutils)"
 done
-if command -v sha256sum >/dev/null; then sha256() { sha256sum; }
-elif command -v shasum >/dev/null; then sha256() { shasum -a 256; }
-else stop_because "sha256sum is missing: install coreutils and run this again"; fi
 [ -x "$server" ] ||
   stop_because "there is no server at $server: run 'cargo build --release --example server', or name one in BPOS_SERVER"
+[ -x "$command" ] ||
+  stop_because "there is no command at $command: run 'cargo build --release --package bpos-cli', or name it in BPOS_COMMAND"
 
 # ---- A place that is gone in the end ----
 
@@ -55,44 +55,69 @@ until_true() {
   done
 }
 
-# ---- Keys: made up, drawn at random, known to nobody after this run ----
+# ---- Keys: created here, known to nobody after this run ----
 
-new_key() {
-  local letters
-  letters=$(head -c 1024 /dev/urandom | LC_ALL=C tr -dc 'A-Za-z0-9')
-  [ "${#letters}" -ge 36 ] || stop_because "/dev/urandom gave too little"
-  echo "bpos_${letters:0:36}"
-}
-
-digest() { printf %s "$1" | sha256 | cut -c 1-64; }
-hint() { echo "${1:0:9}"; }
-
-sync=$(new_key) dash=$(new_key) trial=$(new_key) leaked=$(new_key) old=$(new_key) foreign=$(new_key) wrong=$(new_key)
-keys=("$sync" "$dash" "$trial" "$leaked" "$old" "$foreign" "$wrong")
-
-# record ID NAME STORE KEY SCOPES [MORE]: one line of the registry document. It holds the key's digest, never the key.
-record() {
-  printf '    {"id": "key_%s", "name": "%s", "store": "%s", "sha256": "%s", "hint": "%s", "scopes": [%s]%s}' \
-    "$1" "$2" "$3" "$(digest "$4")" "$(hint "$4")" "$5" "${6:+, $6}"
-}
-
+unset BPOS_POLICY
 registry=$dir/keys.json
-{
-  printf '{\n  "version": 1,\n  "revision": 1,\n  "keys": [\n'
-  record sync "Website Sync" yourstore "$sync" '"products:write", "customers:write", "inventory:write"' \
-    '"rate_limit": 120, "revoked_at": null'
-  printf ',\n'
-  record dash "BI Dashboard" yourstore "$dash" '"products:read", "sales:read"'
-  printf ',\n'
-  record trial "Trial run" yourstore "$trial" '"customers:write"' '"test_mode": true'
-  printf ',\n'
-  record leaked "Was leaked" yourstore "$leaked" '"products:read"' '"revoked_at": "2026-01-01T00:00:00Z"'
-  printf ',\n'
-  record old "Last season" yourstore "$old" '"products:read"' '"expires_at": "2026-01-01T00:00:00Z"'
-  printf ',\n'
-  record foreign "Website Sync" otherstore "$foreign" '"products:read"'
-  printf '\n  ]\n}\n'
-} >"$registry"
+export BPOS_REGISTRY=$registry
+
+# bpos WORDS…: the command, shown as one would type it; its answer is in $dir/answer.
+bpos() {
+  show bpos "$@"
+  "$command" "$@" >"$dir/answer" 2>"$dir/said" || stop_because "bpos failed with $?: $(cat "$dir/said")"
+}
+
+keys=()
+# create WORDS… and rotate WORDS…: $key and $id of what was made.
+create() { take key create "$@"; }
+rotate() { take key rotate "$@"; }
+take() {
+  bpos "$@" --json
+  key=$(sed 's/.*"key":"\([A-Za-z0-9_]*\)".*/\1/' "$dir/answer")
+  id=$(sed 's/.*"id":"\([A-Za-z0-9_]*\)".*/\1/' "$dir/answer")
+  rm "$dir/answer"
+  case $key:$id in bpos_*:key_*) ;; *) stop_because "'bpos $*' gave no key" ;; esac
+  keys+=("$key")
+}
+
+# Prints a command as one would type it, with only the hints of the keys.
+show() {
+  local line='    $' word
+  for word in "$@"; do
+    case $word in
+      *[!A-Za-z0-9_:/.=-]*) line+=" '$word'" ;;
+      *) line+=" $word" ;;
+    esac
+  done
+  local key
+  for key in ${keys[@]+"${keys[@]}"}; do
+    line=${line//${key#bpos_}/${key:5:4}…}
+  done
+  printf '%s\n' "${line//"$dir/"/}"
+}
+
+printf '== Creating an API key ==\n\n'
+bpos init "$dir/other.json"
+create --registry "$dir/other.json" --name "Another registry" --store yourstore --scope products:read
+wrong=$key # nobody's, in the registry of the demo
+
+bpos init "$registry"
+create --name "Website Sync" --store yourstore --scope products:write --scope customers:write --scope inventory:write --rate-limit 120
+sync=$key sync_id=$id
+create --name "BI Dashboard" --store yourstore --scope products:read --scope sales:read
+dash=$key
+create --name "Trial run" --store yourstore --scope customers:write --test-mode
+trial=$key trial_id=$id
+create --name "Was leaked" --store yourstore --scope products:read
+leaked=$key
+bpos key revoke "$id"
+create --name "Last season" --store yourstore --scope products:read --expires 90d
+old=$key
+bpos key update "$id" --expires 2026-01-01
+create --name "Website Sync" --store otherstore --scope products:read
+foreign=$key
+
+hint() { echo "${1:0:9}"; }
 
 # ---- The server ----
 
@@ -149,10 +174,10 @@ end_step() {
 store=yourstore
 ask() {
   request "$@"
-  show "${command[@]}"
+  show curl "${words[@]}"
   : >"$dir/headers"
   : >"$dir/body"
-  status=$(send --dump-header "$dir/headers" --write-out '%{http_code}' "${command[@]}") ||
+  status=$(send --dump-header "$dir/headers" --write-out '%{http_code}' "${words[@]}") ||
     status="none, curl failed with $?"
   code=$(sed -n 's/.*"code":"\([a-z_]*\)".*/\1/p' "$dir/body")
   echo "    -> $status${code:+ $code}"
@@ -162,40 +187,24 @@ ask() {
   done
 }
 
-# request KEY METHOD PATH [CURL'S OPTIONS…]: what curl is told, in $command.
+# request KEY METHOD PATH [CURL'S OPTIONS…]: what curl is told, in $words.
 request() {
   local key=$1 method=$2 path=$3
   shift 3
-  command=()
+  words=()
   case $method in
     GET) ;;
-    HEAD) command+=(--head) ;;
-    *) command+=(-X "$method") ;;
+    HEAD) words+=(--head) ;;
+    *) words+=(-X "$method") ;;
   esac
-  [ -z "$key" ] || command+=(-H "X-API-Key: $key")
-  command+=("$@" "http://$store.brotherpos.ca$path")
+  [ -z "$key" ] || words+=(-H "X-API-Key: $key")
+  words+=("$@" "http://$store.brotherpos.ca$path")
 }
 
 # Every connection goes to this demo's server, whatever the host is called; no proxy and no configuration of the user's
 # comes between.
 send() {
   curl -q --silent --show-error --noproxy '*' --connect-to "::$address" --max-time "$wait_s" --output "$dir/body" "$@"
-}
-
-# Prints a command as one would type it, with only the hints of the keys.
-show() {
-  local line='    $ curl' word
-  for word in "$@"; do
-    case $word in
-      *[!A-Za-z0-9_:/.=-]*) line+=" '$word'" ;;
-      *) line+=" $word" ;;
-    esac
-  done
-  local key
-  for key in "${keys[@]}"; do
-    line=${line//${key#bpos_}/${key:5:4}…}
-  done
-  printf '%s\n' "$line"
 }
 
 # A header of the last answer, whatever the case of its name.
@@ -235,11 +244,9 @@ denied() {
   case $1 in 429) ;; *) expect Retry-After "" "$(header Retry-After)" ;; esac
 }
 
-# replace_registry LINE: puts $dir/new.json in the registry's place at once, tells the server, and waits for
-# what it says in its log.
-replace_registry() {
-  echo "    \$ mv new.json keys.json && kill -HUP $pid"
-  mv "$dir/new.json" "$registry"
+# reload LINE: tells the server that the registry has changed, and waits for what it says in its log.
+reload() {
+  echo "    \$ kill -HUP $pid"
   kill -HUP "$pid"
   if until_true "$wait_s" grep -q "$1" "$log"; then
     echo "    -> $(grep "$1" "$log" | sed -e "s|$dir/||" -e '$!d')"
@@ -248,14 +255,27 @@ replace_registry() {
   fi
 }
 
+# What the registry's revision is now: one more with every change.
+revision() { sed -n 's/^ *"revision": \([0-9]*\),$/\1/p' "$registry"; }
+
 # ---- The walk ----
 
 json=(-H 'Content-Type: application/json')
 
 cat <<END
+
 bpos: the documentation of the Developer API, sentence by sentence, asked of a server on $address.
 Every host below stands for that server (curl's --connect-to), and of every key only its hint is shown.
 END
+
+chapter "Keys are shown once"
+
+step "The registry holds no key" "It is displayed only once and cannot be retrieved later"
+bpos key list
+sed 's/^/    /' "$dir/answer"
+for key in "${keys[@]}"; do
+  expect "lines with the key $(hint "$key")…" 0 "$(grep -cF "${key#bpos_}" "$registry" || true)"
+done
 
 chapter "Using your API key"
 
@@ -391,8 +411,8 @@ expect "RateLimit, what is left" 59 "$(header RateLimit | sed 's/.*r=\([0-9]*\).
 
 step "59 more"
 request "$dash" GET '/api/v1/sales?page=[2-60]'
-show "${command[@]}"
-send --write-out '%{http_code}\n' "${command[@]}" >"$dir/statuses" || differences+=("curl failed")
+show curl "${words[@]}"
+send --write-out '%{http_code}\n' "${words[@]}" >"$dir/statuses" || differences+=("curl failed")
 expect statuses "59 200" "$(sort "$dir/statuses" | uniq -c | awk '{ print $1, $2 }')"
 echo "    -> 59 times 200"
 
@@ -419,19 +439,49 @@ step "Another key has its own limit"
 ask "$sync" GET /api/v1/products
 admitted 200 120
 
+chapter "Another secret for a key"
+
+step "Rotated with grace: the new secret works, and for another hour the one before it"
+before=$trial
+rotate "$trial_id" --grace 1h
+trial=$key
+reload "^reloaded: revision $(revision)"
+ask "$trial" GET /api/v1/customers
+admitted 200 60
+ask "$before" GET /api/v1/customers
+admitted 200 60
+
+step "Rotated without grace: what was known before works no more"
+between=$trial
+rotate "$trial_id" --grace 0
+trial=$key
+reload "^reloaded: revision $(revision)"
+ask "$before" GET /api/v1/customers
+denied 401 invalid_key
+ask "$between" GET /api/v1/customers
+denied 401 invalid_key
+ask "$trial" GET /api/v1/customers
+admitted 200 60
+
 chapter "Revoking a key"
 cp "$registry" "$dir/backup.json"
+backup=$(revision)
 
 step "A document with a mistake changes nothing"
-sed -e 's/"revision": 1/"revision": 2/' -e 's/"sales:read"/"sale:read"/' "$registry" >"$dir/new.json"
-replace_registry 'not reloaded.*sale:read'
+sed -e "s/\"revision\": $backup/\"revision\": $((backup + 1))/" -e 's/"sales:read"/"sale:read"/' "$dir/backup.json" >"$registry"
+show bpos lint keys.json
+"$command" lint "$registry" >"$dir/mistakes" 2>/dev/null || true
+sed -e "s|$dir/||" -e 's/; expected.*//' -e 's/^/    -> /' "$dir/mistakes"
+expect "lines of mistakes" 1 "$(grep -c . "$dir/mistakes" || true)"
+reload 'not reloaded.*sale:read'
 ask "$sync" GET /api/v1/products
 admitted 200 120
+cp "$dir/backup.json" "$registry"
 
-step "Revoked: one date in the document, and a higher revision" "Revocation is immediate"
-sed -e 's/"revision": 1/"revision": 2/' -e "s/\"revoked_at\": null/\"revoked_at\": \"$(date -u +%Y-%m-%dT%H:%M:%SZ)\"/" \
-  "$dir/backup.json" >"$dir/new.json"
-replace_registry '^reloaded: revision 2'
+step "Revoked" "Revocation is immediate"
+bpos key revoke "$sync_id"
+sed 's/^/    -> /' "$dir/answer"
+reload "^reloaded: revision $(revision)"
 ask "$sync" GET /api/v1/products
 denied 401 revoked_key
 
@@ -442,8 +492,9 @@ ask "$trial" GET /api/v1/customers
 admitted 200 60
 
 step "An old copy of the document cannot bring the key back" "Revocation is immediate"
-cp "$dir/backup.json" "$dir/new.json"
-replace_registry 'not reloaded.*revision 1'
+echo "    \$ cp backup.json keys.json"
+cp "$dir/backup.json" "$registry"
+reload "not reloaded.*revision $backup"
 ask "$sync" GET /api/v1/products
 denied 401 revoked_key
 

@@ -17,7 +17,7 @@
  *   handler and writes to neither stdout nor stderr.
  * - Numbers are never reused. Treat one that you do not know as an error, or as a denial.
  *
- * examples/authorize.c is a whole program.
+ * examples/authorize.c and examples/keys.c are whole programs.
  */
 
 

@@ -164,7 +164,10 @@ fn decide(
             let decision = Decision::counted(credential, need, 0, wait_us);
             Err(Denial { reason, decision, scope_name: ScopeName::EMPTY })
         }
-        Ok(Verdict::Sealed | Verdict::OutOfTime) | Err(_) => Err(unproved(registry, DenyReason::Internal)),
+        Ok(Verdict::Sealed | Verdict::OutOfTime) | Err(_) => {
+            registry.unproved.add(lane, DenyReason::Internal as usize);
+            Err(Denial::of(DenyReason::Internal))
+        }
     }
 }
 

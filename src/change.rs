@@ -12,7 +12,7 @@ use crate::error::{Error, ErrorKind};
 use crate::hazard::Retired;
 use crate::ids::Ids;
 use crate::key::Digest;
-use crate::record::Date;
+use crate::record::{Date, Taken};
 use crate::registry::{Registry, in_order, keys_of};
 use crate::store::{self, Replaced};
 use crate::table::{Credential, Table};
@@ -44,14 +44,15 @@ impl Registry {
     }
 
     /// Reads the registry file again if it has changed since it was last read or written here, which one call to the
-    /// operating system finds out. Says whether it had.
+    /// operating system finds out. Says whether it had. Waits for nobody: where a change or a reload is under way, which reads
+    /// the file itself, the answer is `false`.
     ///
     /// # Errors
     ///
     /// As [`Registry::reload`].
     pub fn reload_if_changed(&self) -> Result<bool, Error> {
         let path = self.path()?;
-        let mut state = self.lock();
+        let Some(mut state) = self.try_lock() else { return Ok(false) };
         if state.seen.is_some() && state.seen == Some(store::version(path, self.read_only)?) {
             return Ok(false);
         }
@@ -73,12 +74,38 @@ impl Registry {
     /// # Ok::<(), bpos::Error>(())
     /// ```
     ///
+    /// # Deadlocks
+    ///
+    /// `change` must not change or read the registry but through its [`Edit`]: whatever waits for a change under way would
+    /// wait for itself. Deciding is free to it.
+    ///
     /// # Errors
     ///
     /// What `change` returns, and then nothing has changed; [`ErrorKind::ReadOnly`] for a read-only registry;
     /// [`ErrorKind::NotDurable`] if the file could not be written but something was taken away, which is in force in
     /// this process from now on; otherwise as [`Registry::reload`], and then nothing has changed.
     pub fn edit<T>(&self, change: impl FnOnce(&mut Edit<'_>) -> Result<T, Error>) -> Result<T, Error> {
+        self.edit_with(change, false)
+    }
+
+    /// As [`Registry::edit`], for what only takes away: it is in force before the file's lock is waited for.
+    pub(crate) fn take_away(&self, change: impl Fn(&mut Edit<'_>) -> Result<(), Error>) -> Result<(), Error> {
+        let mut taken = false;
+        if self.file.is_some() && !self.read_only {
+            let mut state = self.lock();
+            // Whether there is such a key is for the file to say, which may have changed.
+            if let Ok(((), changes)) = self.draft(&state, &change) {
+                taken = self.narrow(&mut state, &changes);
+            }
+        }
+        self.edit_with(change, taken)
+    }
+
+    fn edit_with<T>(
+        &self,
+        change: impl FnOnce(&mut Edit<'_>) -> Result<T, Error>,
+        already_taken: bool,
+    ) -> Result<T, Error> {
         if self.read_only {
             return Err(Error::new(ErrorKind::ReadOnly, "the registry was opened read-only"));
         }
@@ -89,20 +116,45 @@ impl Registry {
             return Ok(value);
         };
         let ready = store::lock(path).and_then(|lock| self.catch_up(&mut state, path).map(|()| lock));
-        let (value, changes) = self.draft(&state, change)?;
-        let narrowed = self.narrow(&mut state, &changes);
-        let written = ready.map_err(Replaced::No).and_then(|lock| self.write(&state, path, &changes, &lock));
+        match (self.draft(&state, change), ready) {
+            (Ok((value, changes)), ready) => {
+                self.commit(&mut state, path, ready, changes, already_taken).map(|()| value)
+            }
+            // What the draft says of a file that could not be read, that there is no such key perhaps, may not be so.
+            (Err(_), Err(error)) if already_taken => Err(not_durable(Replaced::No(error), true)),
+            (Err(_), Err(error)) | (Err(error), Ok(_)) => Err(error),
+        }
+    }
+
+    /// Puts changes in force and on disk: first what they take away, then the file, then the rest.
+    fn commit(
+        &self,
+        state: &mut State,
+        path: &Path,
+        ready: Result<store::Lock, Error>,
+        changes: Vec<Change>,
+        already_taken: bool,
+    ) -> Result<(), Error> {
+        let pending = changes.is_empty() && !state.unwritten.is_empty();
+        let taken = self.narrow(state, &changes) || already_taken || pending;
+        let written = ready.map_err(Replaced::No).and_then(|lock| self.write(state, path, &changes, &lock));
         match written {
-            Ok(None) => Ok(value),
+            Ok(None) => {}
             Ok(Some((version, revision))) => {
-                self.put(&mut state, changes);
+                self.put(state, changes);
                 self.revision.store(revision, Ordering::Release);
                 state.seen = Some(version);
                 state.unwritten.clear();
-                Ok(value)
             }
-            Err(failure) => Err(not_durable(failure, narrowed)),
+            Err(failure) => {
+                if matches!(failure, Replaced::Perhaps(_)) {
+                    state.unwritten.clear(); // the file says it now, and what it says later counts
+                    state.seen = None;
+                }
+                return Err(not_durable(failure, taken));
+            }
         }
+        Ok(())
     }
 
     /// Feeds changes into a memory registry: a JSON array of records, each as in the registry document. A record with
@@ -179,8 +231,8 @@ impl Registry {
             // By its secrets too: a revoked one does not come back under another id.
             let secrets = key.digests().map(|digest| state.revoked_at(&before, digest));
             key.record.revoked_at = secrets.chain(known).fold(key.record.revoked_at, Date::or);
-            if let Some(unwritten) = state.unwritten.get(&key.record.id) {
-                key.record.narrow(unwritten, |set| self.policy.close(set));
+            if let Some(taken) = state.unwritten.get(&key.record.id) {
+                taken.take_from(&mut key.record, |set| self.policy.close(set));
             }
         }
         let usage = |id: &KeyId| state.ids.get(&before, id).map(|known| Arc::clone(&known.usage));
@@ -197,8 +249,15 @@ impl Registry {
             self.departed.add(&key.usage);
         }
         for (_, gone) in before.iter().filter(|(_, secret)| table.find(&secret.digest).is_none()) {
-            state.forget(gone);
+            if gone.record.revoked_at.is_set() {
+                state.revoked.insert(gone.digest, gone.record.revoked_at);
+            }
         }
+        for (position, key) in (1..).zip(keys_of(&table)) {
+            key.usage.set_position(position);
+            state.last_position = position;
+        }
+        drop(table);
         drop(before);
         self.retire(state, retired);
         Ok(())
@@ -226,23 +285,25 @@ impl Registry {
     /// Puts in force what changes take away, and only that. Says whether there was anything.
     fn narrow(&self, state: &mut State, changes: &[Change]) -> bool {
         let close = |set| self.policy.close(set);
-        let table = self.read();
         let mut narrowed = Vec::new();
+        let table = self.read();
         for change in changes {
-            let known = state.ids.get(&table, &change.id);
-            if let (Some(known), Some(to)) = (known, &change.to)
-                && known.record.grants_more_than(&to.record, close)
-            {
+            let Some(known) = state.ids.get(&table, &change.id) else { continue };
+            let taken = match &change.to {
+                Some(to) => Taken::between(&known.record, &to.record, close),
+                None => Some(Taken::all(Some(self.clock.unix_ms()).into())),
+            };
+            if let Some(taken) = taken {
                 let mut key = Keyed::of(known);
-                key.record.narrow(&to.record, close);
-                narrowed.push(key);
+                taken.take_from(&mut key.record, close);
+                let unwritten = state.unwritten.entry(change.id).or_insert(taken);
+                *unwritten = unwritten.and(taken);
+                narrowed.push(Change { id: change.id, to: Some(key) });
             }
         }
-        for key in &narrowed {
-            state.unwritten.insert(key.record.id, key.record.clone());
-        }
+        drop(table); // or what `put` replaces could not be freed
         let any = !narrowed.is_empty();
-        self.put(state, narrowed.into_iter().map(|key| Change { id: key.record.id, to: Some(key) }).collect());
+        self.put(state, narrowed);
         any
     }
 
@@ -271,6 +332,10 @@ impl Registry {
         let keys: Vec<_> = kept.chain(added).collect();
         let revision = self.revision.load(Ordering::Acquire).saturating_add(1);
         let json = document::write(revision, &self.policy, &keys).map_err(Replaced::No)?;
+        if json.len() > document::MAX_BYTES {
+            let message = format!("the document would have {} bytes; expected at most 1 GiB", json.len());
+            return Err(Replaced::No(Error::new(ErrorKind::Limit, message)));
+        }
         store::replace(path, &json, lock).map(|version| Some((version, revision)))
     }
 
@@ -317,6 +382,10 @@ impl Registry {
             let known = state.ids.get(&table, &id);
             let before: Vec<Digest> = known.into_iter().flat_map(digests_of).copied().collect();
             let after: Vec<Digest> = to.iter().flat_map(Keyed::digests).copied().collect();
+            // A key that is removed is as good as revoked, and a secret that a revoked key loses stays so.
+            let was = known.map_or(Date::NONE, |known| known.record.revoked_at);
+            let is = to.as_ref().map_or(Some(self.clock.unix_ms()).into(), |to| to.record.revoked_at);
+            let revoked_at = was.or(is);
             match (known, to) {
                 (known, Some(key)) => {
                     let usage = known.map(|known| Arc::clone(&known.usage));
@@ -329,7 +398,9 @@ impl Registry {
                 (None, None) => {}
             }
             for digest in before.iter().filter(|digest| !after.contains(digest)) {
-                table.find(digest).into_iter().for_each(|gone| state.forget(gone));
+                if revoked_at.is_set() {
+                    state.revoked.insert(*digest, revoked_at);
+                }
                 table.remove(digest);
             }
         }

@@ -8,7 +8,8 @@ use crate::error::{Error, ErrorKind};
 use crate::ids::Ids;
 use crate::policy::Policy;
 use crate::record::{
-    Date, KeyPatch, KeySpec, Record, Retiring, check_expiry, check_rate_limit, parse_id, parse_name, parse_store,
+    Date, KeyPatch, KeyRecord, KeySpec, Record, Retiring, check_expiry, check_rate_limit, parse_id, parse_name,
+    parse_store,
 };
 use crate::registry::Registry;
 use crate::scope::ScopeSet;
@@ -76,6 +77,17 @@ impl<'r> Edit<'r> {
         };
         self.added += 1;
         self.with_secret(secret, record)
+    }
+
+    /// A key as it would be after the changes so far.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NotFound`].
+    pub fn get(&self, id: &str) -> Result<KeyRecord, Error> {
+        let key = self.key(id)?;
+        let known = self.ids.get(self.table, &key.record.id).map(|known| &*known.usage);
+        Ok(self.registry.describe(&key.record, known))
     }
 
     /// As [`Registry::update`], but for the answer.
@@ -233,7 +245,9 @@ impl<'r> Edit<'r> {
 fn scopes(policy: &Policy, names: &[String]) -> Result<ScopeSet, Error> {
     let mut set = ScopeSet::EMPTY;
     for name in names {
-        let bit = policy.bit(name).ok_or_else(|| policy.unknown_scope(name).within("scopes"))?;
+        // A key that was put there by mistake is not printed.
+        let unknown = || policy.unknown_scope(&crate::key::redact(name).0).within("scopes");
+        let bit = policy.bit(name).ok_or_else(unknown)?;
         if set.intersects(bit) {
             return Err(Error::new(ErrorKind::Format, format!("scopes: the scope {name:?} is there twice")));
         }

@@ -1,6 +1,6 @@
 //! The life of a key, one change at a time: created, shown once, limited, rotated, revoked.
 
-use crate::error::{Error, ErrorKind};
+use crate::error::Error;
 use crate::record::{KeyPatch, KeyRecord, KeySpec};
 use crate::registry::Registry;
 use crate::secret::NewKey;
@@ -8,7 +8,7 @@ use crate::secret::NewKey;
 /// Changes. Each takes effect before it returns, on all threads, and is on disk if the registry is a file's.
 ///
 /// What takes something away (revoke, disable, a shorter expiry, a lower limit) is in force first and written then: if it
-/// cannot be written, it stays in force and the error is [`ErrorKind::NotDurable`]. What grants something is written
+/// cannot be written, it stays in force and the error is [`ErrorKind::NotDurable`](crate::ErrorKind::NotDurable). What grants something is written
 /// first: if it cannot be written, nothing has changed.
 impl Registry {
     /// Creates a key. The answer holds its plaintext, which is nowhere else and cannot be had again.
@@ -25,7 +25,7 @@ impl Registry {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Format`] if a part of the spec is not as [`KeySpec`] asks for, [`ErrorKind::Limit`] if the registry
+    /// [`ErrorKind::Format`](crate::ErrorKind::Format) if a part of the spec is not as [`KeySpec`] asks for, [`ErrorKind::Limit`](crate::ErrorKind::Limit) if the registry
     /// has 2,000,000 keys; otherwise as [`Registry::edit`].
     pub fn create(&self, spec: &KeySpec) -> Result<NewKey, Error> {
         self.edit(|edit| edit.create(spec))
@@ -35,11 +35,13 @@ impl Registry {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::NotFound`]; [`ErrorKind::Conflict`] for a revoked key; [`ErrorKind::Format`] if a part of the patch is
+    /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound); [`ErrorKind::Conflict`](crate::ErrorKind::Conflict) for a revoked key; [`ErrorKind::Format`](crate::ErrorKind::Format) if a part of the patch is
     /// not as [`KeyPatch`] asks for; otherwise as [`Registry::edit`].
     pub fn update(&self, id: &str, patch: &KeyPatch) -> Result<KeyRecord, Error> {
-        self.edit(|edit| edit.update(id, patch))?;
-        self.get(id).ok_or_else(|| Error::new(ErrorKind::NotFound, "the key was removed meanwhile"))
+        self.edit(|edit| {
+            edit.update(id, patch)?;
+            edit.get(id)
+        })
     }
 
     /// Gives a key another secret. The id, the limit and the counts stay; the secret before works for `grace_s` more
@@ -48,7 +50,7 @@ impl Registry {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::NotFound`]; [`ErrorKind::Conflict`] for a revoked or expired key; [`ErrorKind::Limit`] for too long a
+    /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound); [`ErrorKind::Conflict`](crate::ErrorKind::Conflict) for a revoked or expired key; [`ErrorKind::Limit`](crate::ErrorKind::Limit) for too long a
     /// grace; otherwise as [`Registry::edit`].
     pub fn rotate(&self, id: &str, grace_s: u64) -> Result<NewKey, Error> {
         self.edit(|edit| edit.rotate(id, grace_s))
@@ -58,10 +60,10 @@ impl Registry {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::NotFound`]; otherwise as [`Registry::edit`]. After [`ErrorKind::NotDurable`] the key is denied in
+    /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound); otherwise as [`Registry::edit`]. After [`ErrorKind::NotDurable`](crate::ErrorKind::NotDurable) the key is denied in
     /// this process; other processes and a restart may still admit it.
     pub fn revoke(&self, id: &str) -> Result<(), Error> {
-        self.edit(|edit| edit.revoke(id))
+        self.take_away(|edit| edit.revoke(id))
     }
 
     /// Enables a key that was disabled.
@@ -79,14 +81,14 @@ impl Registry {
     ///
     /// As [`Registry::update`].
     pub fn disable(&self, id: &str) -> Result<(), Error> {
-        self.edit(|edit| edit.disable(id))
+        self.take_away(|edit| edit.disable(id))
     }
 
     /// Forgets a key that is revoked or expired. Its secret is unknown from then on, which is as good as revoked.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::NotFound`]; [`ErrorKind::Conflict`] for a key that is neither; otherwise as [`Registry::edit`].
+    /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound); [`ErrorKind::Conflict`](crate::ErrorKind::Conflict) for a key that is neither; otherwise as [`Registry::edit`].
     pub fn remove(&self, id: &str) -> Result<(), Error> {
         self.edit(|edit| edit.remove(id))
     }

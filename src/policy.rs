@@ -1,6 +1,6 @@
 //! The policy: which scopes there are, what they include, and which scope each route needs.
 
-use once_cell::sync::Lazy;
+use once_cell::race::OnceBox;
 
 use crate::error::{Error, ErrorKind};
 use crate::key::percent_byte;
@@ -290,8 +290,8 @@ impl Policy {
 /// The policy of the user documentation.
 impl Default for Policy {
     fn default() -> Self {
-        static DOCUMENTED: Lazy<Policy> = Lazy::new(documented);
-        DOCUMENTED.clone()
+        static DOCUMENTED: OnceBox<Policy> = OnceBox::new();
+        DOCUMENTED.get_or_init(|| Box::new(documented())).clone()
     }
 }
 

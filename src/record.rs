@@ -272,31 +272,88 @@ pub(crate) struct Retiring {
     pub(crate) until: i64,
 }
 
-impl Record {
-    /// Takes away from this record whatever another of the same key does not grant. The scopes of both are closed over
-    /// what they include, which is the policy's to say.
-    pub(crate) fn narrow(&mut self, other: &Self, close: impl Fn(ScopeSet) -> ScopeSet) {
-        let scopes = close(self.scopes).intersection(close(other.scopes));
-        if scopes != close(self.scopes) {
-            self.scopes = scopes;
-        }
-        self.rate_limit = self.rate_limit.min(other.rate_limit);
-        self.test_mode |= other.test_mode;
-        self.enabled &= other.enabled;
-        if other.expires_at.or_never() < self.expires_at.or_never() {
-            self.expires_at = other.expires_at;
-        }
-        self.revoked_at = self.revoked_at.or(other.revoked_at);
+/// What a change takes away from a key; nothing, where it says nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Taken {
+    /// The scopes that are left, closed over what they include.
+    scopes: Option<ScopeSet>,
+    rate_limit: u16,
+    expires_at: Date,
+    revoked_at: Date,
+    test_mode: bool,
+    disabled: bool,
+}
+
+impl Taken {
+    const NOTHING: Self = Self {
+        scopes: None,
+        rate_limit: u16::MAX,
+        expires_at: Date::NONE,
+        revoked_at: Date::NONE,
+        test_mode: false,
+        disabled: false,
+    };
+
+    /// A revocation, and nothing else.
+    pub(crate) fn all(revoked_at: Date) -> Self {
+        Self { revoked_at, ..Self::NOTHING }
     }
 
-    /// Whether a request could be admitted with this record that could not with the other.
-    pub(crate) fn grants_more_than(&self, other: &Self, close: impl Fn(ScopeSet) -> ScopeSet) -> bool {
-        close(self.scopes).intersection(close(other.scopes)) != close(self.scopes)
-            || self.rate_limit > other.rate_limit
-            || (!self.test_mode && other.test_mode)
-            || (self.enabled && !other.enabled)
-            || self.expires_at.or_never() > other.expires_at.or_never()
-            || (!self.revoked_at.is_set() && other.revoked_at.is_set())
+    /// What one record grants and another of the same key does not; `None` if there is nothing. `close` adds to scopes what
+    /// they include.
+    pub(crate) fn between(before: &Record, after: &Record, close: impl Fn(ScopeSet) -> ScopeSet) -> Option<Self> {
+        let (had, has) = (close(before.scopes), close(after.scopes));
+        let mut taken = Self::NOTHING;
+        if had.intersection(has) != had {
+            taken.scopes = Some(has);
+        }
+        if after.rate_limit < before.rate_limit {
+            taken.rate_limit = after.rate_limit;
+        }
+        if after.expires_at.or_never() < before.expires_at.or_never() {
+            taken.expires_at = after.expires_at;
+        }
+        if !before.revoked_at.is_set() {
+            taken.revoked_at = after.revoked_at;
+        }
+        taken.test_mode = after.test_mode && !before.test_mode;
+        taken.disabled = before.enabled && !after.enabled;
+        (taken != Self::NOTHING).then_some(taken)
+    }
+
+    /// Takes it from a record. Says whether the record had any of it.
+    pub(crate) fn take_from(&self, record: &mut Record, close: impl Fn(ScopeSet) -> ScopeSet) -> bool {
+        let before = record.clone();
+        if let Some(left) = self.scopes
+            && close(record.scopes).intersection(left) != close(record.scopes)
+        {
+            record.scopes = close(record.scopes).intersection(left);
+        }
+        record.rate_limit = record.rate_limit.min(self.rate_limit);
+        if self.expires_at.or_never() < record.expires_at.or_never() {
+            record.expires_at = self.expires_at;
+        }
+        record.revoked_at = record.revoked_at.or(self.revoked_at);
+        record.test_mode |= self.test_mode;
+        record.enabled &= !self.disabled;
+        Self::between(&before, record, close).is_some()
+    }
+
+    /// Both, from one key.
+    #[must_use]
+    pub(crate) fn and(self, other: Self) -> Self {
+        let earlier = |a: Date, b: Date| if b.or_never() < a.or_never() { b } else { a };
+        Self {
+            scopes: match (self.scopes, other.scopes) {
+                (Some(left), Some(others)) => Some(left.intersection(others)),
+                (left, others) => left.or(others),
+            },
+            rate_limit: self.rate_limit.min(other.rate_limit),
+            expires_at: earlier(self.expires_at, other.expires_at),
+            revoked_at: self.revoked_at.or(other.revoked_at),
+            test_mode: self.test_mode || other.test_mode,
+            disabled: self.disabled || other.disabled,
+        }
     }
 }
 

@@ -96,7 +96,7 @@ impl Registry {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Io`] if there is such a file, or it cannot be written.
+    /// [`ErrorKind::Conflict`] if there is such a file; [`ErrorKind::Io`] if it cannot be written.
     pub fn init(path: impl AsRef<Path>, options: Options) -> Result<Self, Error> {
         let path = path.as_ref();
         store::create(path, &document::write(0, &options.policy, &[])?)?;
@@ -169,9 +169,10 @@ impl Registry {
         Some(self.describe(&known.record, Some(&known.usage)))
     }
 
-    /// The keys of a store, or of all, in the order of the document.
+    /// The keys of a store, or of all, in the order of the document. Waits for a change that is under way.
     #[must_use]
     pub fn list(&self, store: Option<&str>) -> Vec<KeyRecord> {
+        let _state = self.lock(); // so that no change is seen by half
         let table = self.read();
         let wanted = |key: &&Credential| store.is_none_or(|store| key.record.store.is(store.as_bytes()));
         let described = |key: &Credential| self.describe(&key.record, Some(&key.usage));
@@ -212,9 +213,14 @@ impl Registry {
         }
     }
 
+    /// The right to change it, if nobody has it.
+    pub(crate) fn try_lock(&self) -> Option<MutexGuard<'_, State>> {
+        self.writer.try_lock(|parents| State::of(&self.read(), parents))
+    }
+
     /// Lets one change at a time through.
     pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
-        self.writer.lock(|| State::of(&self.read()))
+        self.writer.lock(|parents| State::of(&self.read(), parents))
     }
 }
 
@@ -236,6 +242,6 @@ pub(crate) fn keys_of(table: &Table) -> impl Iterator<Item = &Credential> {
 /// The same, in the order of the document.
 pub(crate) fn in_order(table: &Table) -> Vec<&Credential> {
     let mut keys: Vec<_> = keys_of(table).collect();
-    keys.sort_by_key(|key| key.usage.position());
+    keys.sort_by_cached_key(|key| key.usage.position()); // once each: a reload may be moving them
     keys
 }

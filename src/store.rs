@@ -165,29 +165,29 @@ pub(crate) enum Replaced {
     Perhaps(Error),
 }
 
-/// Makes a registry file that was not there, and is nobody else's to read.
+/// Makes a registry file that was not there, whole or not at all, and nobody else's to read.
 pub(crate) fn create(path: &Path, json: &[u8]) -> Result<(), Error> {
-    let write = || -> Result<(), Error> {
-        let mut file = private().create_new(true).open(path).map_err(|error| cannot("create", &error))?;
-        let written = file.write_all(json).and_then(|()| file.sync_all()).map_err(|error| cannot("write", &error));
-        written.and_then(|()| sync_folder(path)).inspect_err(|_| {
-            let _ = std::fs::remove_file(path); // it is this call's own
-        })
+    let new = beside(path, ".new").map_err(|error| error.within(shown(path)))?;
+    let _held = lock(path)?;
+    let make = || -> Result<(), Error> {
+        let mut file = open_new(&new)?;
+        file.write_all(json).map_err(|error| cannot("write", &error))?;
+        file.sync_all().map_err(|error| cannot("sync", &error))?;
+        // Unlike a rename, a link does not replace what is there.
+        std::fs::hard_link(&new, path).map_err(|error| match error.kind() {
+            std::io::ErrorKind::AlreadyExists => Error::new(ErrorKind::Conflict, "there is a file already; open that"),
+            _ => cannot("create", &error),
+        })?;
+        sync_folder(path)
     };
-    write().map_err(|error| error.within(shown(path)))
+    let made = make().map_err(|error| error.within(shown(path)));
+    let _ = std::fs::remove_file(&new); // or the next change removes it
+    made
 }
 
 /// Writes the file that is to be renamed over the old one, with the old one's mode and group.
 fn write_new(new: &Path, old: &Path, json: &[u8]) -> Result<File, Error> {
-    let mut file = match private().create_new(true).open(new) {
-        // Left behind by a process that died: whoever holds the lock may remove it.
-        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
-            std::fs::remove_file(new).map_err(|error| cannot("remove what was left of", &error))?;
-            private().create_new(true).open(new)
-        }
-        opened => opened,
-    }
-    .map_err(|error| cannot("write beside", &error))?;
+    let mut file = open_new(new)?;
     file.write_all(json).map_err(|error| cannot("write", &error))?;
     let before = old.symlink_metadata().map_err(|error| cannot("look at", &error))?;
     // Without the right to give the file to the old one's group, that group's bits would be another's.
@@ -197,6 +197,18 @@ fn write_new(new: &Path, old: &Path, json: &[u8]) -> Result<File, Error> {
     let _ = later_than(&before).and_then(|time| file.set_modified(time)); // a file system need not let times be set
     file.sync_all().map_err(|error| cannot("sync", &error))?;
     Ok(file)
+}
+
+fn open_new(new: &Path) -> Result<File, Error> {
+    match private().create_new(true).open(new) {
+        // Left behind by a process that died: whoever holds the lock may remove it.
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
+            std::fs::remove_file(new).map_err(|error| cannot("remove what was left of", &error))?;
+            private().create_new(true).open(new)
+        }
+        opened => opened,
+    }
+    .map_err(|error| cannot("write beside", &error))
 }
 
 /// Now, or a moment after another file was written. Times tell one [`Version`] from another: a clock that ticks slower

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use once_cell::race::OnceBox;
 use parking_lot::{Mutex, MutexGuard};
@@ -13,7 +14,7 @@ use crate::hazard::Retired;
 use crate::ids::Ids;
 use crate::key::Digest;
 use crate::policy::Policy;
-use crate::record::{Date, Record};
+use crate::record::{Date, Record, Taken};
 use crate::registry::keys_of;
 use crate::store;
 use crate::table::{Credential, Number, Table};
@@ -34,15 +35,35 @@ impl Writer {
     }
 
     /// Waits for the right. In a child of the process that this was made in, the first to ask makes a state of its own: the
-    /// parent's lock may be held by a thread that does not exist here, and its state may be half changed; the table, which
-    /// `state` is made from, never is.
-    pub(crate) fn lock(&self, state: impl Fn() -> State) -> MutexGuard<'_, State> {
+    /// parent's lock may be held by a thread that does not exist here, and its state may be half changed. `state` makes one
+    /// from the table, which never is, and from the parent's state where that is sound.
+    pub(crate) fn lock(&self, state: impl Fn(Option<&State>) -> State) -> MutexGuard<'_, State> {
+        /// Asked for again and again, since to wait in line takes a lock of the whole process, which a fork may leave held.
+        const PAUSE: Duration = Duration::from_micros(100);
+        let writer = self.here(state);
+        loop {
+            match writer.state.try_lock() {
+                Some(state) => return state,
+                None => std::thread::sleep(PAUSE),
+            }
+        }
+    }
+
+    /// The right, if nobody has it.
+    pub(crate) fn try_lock(&self, state: impl Fn(Option<&State>) -> State) -> Option<MutexGuard<'_, State>> {
+        self.here(state).state.try_lock()
+    }
+
+    fn here(&self, state: impl Fn(Option<&State>) -> State) -> &Self {
         let process = getpid();
         let mut writer = self;
         while writer.process != process {
-            writer = writer.child.get_or_init(|| Box::new(Self::new(state())));
+            writer = writer.child.get_or_init(|| {
+                let parents = writer.state.try_lock();
+                Box::new(Self::new(state(parents.as_deref())))
+            });
         }
-        writer.state.lock()
+        writer
     }
 }
 
@@ -55,7 +76,7 @@ pub(crate) struct State {
     /// The version of the file that is in force, as far as it is known.
     pub(crate) seen: Option<store::Version>,
     /// What was taken from keys and could not be written. It is in force whatever the file says.
-    pub(crate) unwritten: HashMap<KeyId, Record>,
+    pub(crate) unwritten: HashMap<KeyId, Taken>,
     /// Secrets that were revoked and whose records are gone, with the time of the revocation: they stay revoked.
     pub(crate) revoked: HashMap<Digest, Date>,
     /// How many credentials were appended to the table in force.
@@ -65,24 +86,19 @@ pub(crate) struct State {
 }
 
 impl State {
-    /// The state for a table that somebody else filled: its room counts as used up, since an append may have been
+    /// The state of a forked process for the table that it has: the room counts as used up, since an append may have been
     /// under way.
-    pub(crate) fn of(table: &Table) -> Self {
+    pub(crate) fn of(table: &Table, parents: Option<&Self>) -> Self {
         let last_position = keys_of(table).map(|key| key.usage.position()).max().unwrap_or(0);
-        Self { ids: Ids::of(table), appended: table.capacity(), last_position, ..Self::default() }
+        let (unwritten, revoked) =
+            parents.map(|parents| (parents.unwritten.clone(), parents.revoked.clone())).unwrap_or_default();
+        Self { ids: Ids::of(table), appended: table.capacity(), last_position, unwritten, revoked, ..Self::default() }
     }
 
     /// When a secret was revoked, if it was.
     pub(crate) fn revoked_at(&self, table: &Table, digest: &Digest) -> Date {
         let gone = self.revoked.get(digest).copied();
         gone.or_else(|| Some(table.find(digest)?.record.revoked_at)).unwrap_or(Date::NONE)
-    }
-
-    /// Remembers of a secret whose record goes what must be remembered.
-    pub(crate) fn forget(&mut self, secret: &Credential) {
-        if secret.record.revoked_at.is_set() {
-            self.revoked.insert(secret.digest, secret.record.revoked_at);
-        }
     }
 
     /// The position of a new key: after all others.
@@ -134,9 +150,6 @@ pub(crate) fn build(
             return Err(conflict(json, index, &key.record, "another secret has the same sha256"));
         }
         let usage = usage_of(&key.record.id);
-        if let Some(usage) = &usage {
-            usage.set_position(state.position());
-        }
         state.append(&table, key, policy, usage);
     }
     Ok((table, state))

@@ -305,7 +305,7 @@ fn step() -> impl Strategy<Value = Step> {
 #[derive(Default)]
 struct Naive {
     keys: HashMap<usize, Model>,
-    /// Secrets that a revoked key had and has no longer: they are revoked for good.
+    /// Secrets that a key lost when it was revoked, or that is revoked by the same change: they are revoked for good.
     burnt: BTreeSet<usize>,
     admitted: HashMap<usize, Vec<u64>>,
     counts: BTreeMap<&'static str, u64>,
@@ -332,7 +332,7 @@ impl Naive {
         }
         for (id, change) in changes {
             let before = self.keys.insert(*id, change.clone());
-            let gone = before.iter().filter(|before| before.revoked).flat_map(Model::secrets);
+            let gone = before.iter().filter(|before| before.revoked || change.revoked).flat_map(Model::secrets);
             self.burnt.extend(gone.filter(|secret| !change.secrets().any(|kept| kept == *secret)));
         }
         true

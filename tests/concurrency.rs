@@ -138,6 +138,42 @@ fn a_child_of_a_fork_authorizes_and_reloads() {
     });
 }
 
+/// In the child of a fork every lane may be lost to a thread that is not there. It decides all the same.
+#[test]
+fn a_child_that_finds_no_lane_free_makes_its_own() {
+    const THREADS: usize = 300; // more than there are lanes
+    let key = Key { rate_limit: 1_000, ..Key::new(1) };
+    let registry = Registry::from_json(document(1, std::slice::from_ref(&key)).as_bytes()).unwrap();
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let _done = Done(&done);
+        for _ in 0..THREADS {
+            scope.spawn(|| {
+                while !done.load(Ordering::Acquire) {
+                    let _ = registry.authorize_at(&reads(&key), NOW);
+                }
+            });
+        }
+        for number in 0..20 {
+            // SAFETY: the child only calls what must work after a fork, and leaves without running destructors.
+            let child = unsafe { libc::fork() };
+            assert!(child >= 0, "fork failed");
+            if child == 0 {
+                // SAFETY: an alarm without a handler ends the process.
+                unsafe { libc::alarm(20) };
+                let later = Now { monotonic_us: NOW.monotonic_us + 70_000_000, ..NOW };
+                let decided = registry.authorize_at(&reads(&key), later).is_ok();
+                // SAFETY: ends this process at once; nothing of the parent's is touched.
+                unsafe { libc::_exit(i32::from(!decided)) };
+            }
+            let mut status = -1;
+            // SAFETY: the child is this process's own, and `status` outlives the call.
+            assert_eq!(unsafe { libc::waitpid(child, &raw mut status, 0) }, child);
+            assert_eq!(status, 0, "child {number}");
+        }
+    });
+}
+
 /// The wall clock decides expiry and nothing else: whatever it does, the window stays as it is.
 #[test]
 fn a_jump_of_the_wall_clock_never_touches_the_rate_limit() {

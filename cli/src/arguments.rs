@@ -2,13 +2,13 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 /// Creates, lists, rotates and revokes API keys in a registry file.
 ///
-/// The registry is one JSON file. It holds what each key may do and the SHA-256 of each key, never a key itself. Servers
-/// that use bpos decide by it; after a change they have to reload it (many do on SIGHUP).
+/// The registry is one JSON file. It holds what each key may do and the SHA-256 of each key, never a key itself.
+/// Servers that use bpos decide by it; after a change they have to reload it (many do on SIGHUP).
 #[derive(Parser)]
 #[command(name = "bpos", version, max_term_width = 100, subcommand_required = true, arg_required_else_help = true)]
 #[command(after_help = "'bpos help COMMAND' or 'bpos COMMAND --help' tells more, with examples.")]
@@ -24,13 +24,13 @@ pub(crate) struct Arguments {
 #[derive(Args)]
 pub(crate) struct Common {
     /// The registry file
-    #[arg(long, global = true, value_name = "FILE", env = "BPOS_REGISTRY", hide_env_values = true)]
+    #[arg(long, global = true, value_name = "FILE", env = "BPOS_REGISTRY", hide_env_values = true, help_heading = COMMON)]
     pub(crate) registry: Option<PathBuf>,
     /// The policy file, where the server has one of its own instead of the built-in scopes and routes
-    #[arg(long, global = true, value_name = "FILE", env = "BPOS_POLICY", hide_env_values = true)]
+    #[arg(long, global = true, value_name = "FILE", env = "BPOS_POLICY", hide_env_values = true, help_heading = COMMON)]
     pub(crate) policy: Option<PathBuf>,
     /// Write JSON, for programs, instead of text for people
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = COMMON)]
     pub(crate) json: bool,
 }
 
@@ -52,15 +52,15 @@ pub(crate) enum Command {
     },
     /// Explain how a request would be decided, check by check
     ///
-    /// Reads the key from standard input, or asks for it without showing it; it is never an argument, since arguments are
-    /// seen by 'ps' and kept by the shell. The registry is only read: no quota of any server is used up, and how much is
-    /// left of it is known to the server alone.
+    /// Reads the key from standard input, or asks for it without showing it; it is never an argument, since arguments
+    /// are seen by 'ps' and kept by the shell. The registry is only read: no quota of any server is used up, and how
+    /// much is left of it is known to the server alone.
     #[command(after_long_help = CHECK_HELP)]
     Check(Check),
     /// Find all mistakes in a registry or policy file
     ///
     /// Tells every mistake, not just the first, with its line and column (counted in bytes, as servers do). If the text
-    /// breaks off or is no JSON at some place, what stands before that place is checked.
+    /// is no JSON from some place on, the keys before that place are checked.
     #[command(after_long_help = LINT_HELP)]
     Lint {
         /// The registry or policy file, '-' for standard input; --registry, if left out
@@ -97,8 +97,8 @@ pub(crate) enum Command {
 pub(crate) enum KeyCommand {
     /// Create a key and show it, once
     ///
-    /// The key is shown only once and cannot be had again: it is stored nowhere. If standard output is not a terminal, the
-    /// key and a line break are all that is written to it; what is said to people goes to standard error.
+    /// The key is shown only once and cannot be had again: it is stored nowhere. If standard output is not a terminal,
+    /// the key and a line break are all that is written to it; what is said to people goes to standard error.
     #[command(after_long_help = CREATE_HELP)]
     Create(Create),
     /// List the keys, in the order of the file
@@ -121,8 +121,8 @@ pub(crate) enum KeyCommand {
     Disable(Ids),
     /// Give a key another secret and show it, once
     ///
-    /// The id, the scopes, the limit and the expiry stay. The secret before works until the end of the grace, and shares
-    /// the limit; one from an earlier rotation ends now. The output is that of 'bpos key create'.
+    /// The id, the scopes, the limit and the expiry stay. The secret before works until the end of the grace, and
+    /// shares the limit; one from an earlier rotation ends now. The output is that of 'bpos key create'.
     #[command(after_long_help = ROTATE_HELP)]
     Rotate {
         /// The key's id (key_…)
@@ -133,8 +133,8 @@ pub(crate) enum KeyCommand {
     },
     /// Revoke keys, for good
     ///
-    /// Requests with them are denied (401) once each server has reloaded the file. There is no way back: 'bpos key disable'
-    /// has one.
+    /// Requests with them are denied (401) once each server has reloaded the file. There is no way back: 'bpos key
+    /// disable' has one.
     Revoke(Ids),
     /// Forget keys that are revoked or expired
     ///
@@ -156,7 +156,8 @@ pub(crate) struct Create {
     /// How many requests it has in any 60 seconds, 1 to 1000
     #[arg(long, value_name = "NUMBER", default_value_t = 60)]
     pub(crate) rate_limit: u32,
-    /// When it expires: after a span (90d, 12h, 1y) or at a time (2027-01-01, 2027-01-01T09:00:00-05:00); never, if left out
+    /// When it expires: after a span (90d, 12h, 1y) or at a time (2027-01-01, 2027-01-01T09:00:00-05:00); never, if
+    /// left out
     #[arg(long, value_name = "WHEN", allow_hyphen_values = true)]
     pub(crate) expires: Option<String>,
     /// Let it only read: every operation that writes is denied
@@ -165,7 +166,9 @@ pub(crate) struct Create {
 }
 
 #[derive(Args)]
-#[group(required = true, multiple = true, id = "change", args = ["name", "scopes", "rate_limit", "expires", "test_mode"])]
+#[command(override_usage = "bpos key update [OPTIONS] <ID>")]
+#[command(group = ArgGroup::new("change").required(true).multiple(true)
+    .args(["name", "scopes", "rate_limit", "expires", "test_mode"]))]
 pub(crate) struct Update {
     /// The key's id (key_…)
     pub(crate) id: String,
@@ -217,6 +220,9 @@ pub(crate) enum Switch {
     Off,
 }
 
+/// The heading of what every command takes.
+const COMMON: &str = "Common options";
+
 const AFTER_HELP: &str = "\
 Begin with:
   bpos init keys.json
@@ -231,7 +237,7 @@ Exit codes:
   3  a file cannot be read or written, or others may write it
   4  there is no key with that id
   5  the change contradicts what is there (a revoked key, a file that exists)
-  6  the change was made, but may be lost if the machine stops now
+  6  the change could not be written, or may be lost if the machine stops now: run it again
   7  the registry file or the policy file has mistakes: 'bpos lint' tells all
 
 Results go to standard output, everything else to standard error. Keys are read from standard input, never from \
@@ -239,11 +245,13 @@ arguments.";
 
 const CREATE_HELP: &str = "\
 Examples:
-  bpos key create --name \"Website Sync\" --store yourstore --scope products:read --scope inventory:write
-  bpos key create --name \"BI Dashboard\" --store yourstore --scope sales:read --rate-limit 120 --expires 90d
+  bpos key create --name \"Website Sync\" --store yourstore --scope products:read
+  bpos key create --name \"BI Dashboard\" --store yourstore --scope products:read --scope sales:read \\
+    --rate-limit 120 --expires 90d
   KEY=$(bpos key create --name Trial --store yourstore --scope customers:write --test-mode)
 
-A span is counted from now: 30s, 15m, 12h, 90d, 2w, 6mo, 1y, or several (1y 6mo). A day without a time means the moment \
+A span is counted from now: 30s, 15m, 12h, 90d, 2w, 6mo, 1y, or several (1y 6mo). A day without a time means the \
+moment \
 it begins in UTC; a time needs its zone: Z, or an offset such as -05:00.
 
 A write scope includes its read scope. With --json: {\"key\": \"bpos_…\", \"record\": {…}}.";
@@ -266,7 +274,8 @@ Examples:
   bpos check --store yourstore --scope products:read <key.txt
   printf %s \"$KEY\" | bpos check --store yourstore --method GET --target '/api/v1/products?page=2'
 
-The key is the first line; only its line break is taken off. It exits with 0 if the request is allowed, with 1 if it is \
+The key is the first line; only its line break is taken off. It exits with 0 if the request is allowed, with 1 if it \
+is \
 denied. A target may hold a made-up key, to see what is said of keys in URLs.";
 
 const LINT_HELP: &str = "\
@@ -275,5 +284,6 @@ Examples:
   bpos lint keys.json --policy policy.json    # the scopes are the policy's; both files are checked
   bpos lint policy.json
 
-It exits with 0 if the file is sound, with 1 if there are mistakes. Whether a server may read the file, by its owner and \
+It exits with 0 if the file is sound, with 1 if there are mistakes. Whether a server may read the file, by its owner \
+and \
 mode, is not looked at.";

@@ -19,7 +19,7 @@ pub(crate) enum Exit {
     NotFound = 4,
     /// The change contradicts what is there.
     Conflict = 5,
-    /// The change was made, but may not survive.
+    /// The change could not be written, or may not survive.
     NotDurable = 6,
     /// The registry file or the policy file has mistakes in it.
     Document = 7,
@@ -51,7 +51,12 @@ impl Failure {
 
     /// The library refused a change: what is malformed then is what was asked for.
     pub(crate) fn changing(error: &bpos::Error) -> Self {
-        Self::new(exit_of(error.kind(), Exit::Usage), error.to_string())
+        let mut failure = Self::new(exit_of(error.kind(), Exit::Usage), error.to_string());
+        if failure.exit == Exit::NotDurable {
+            // What the library keeps in force in its process ends with this one.
+            failure.message.push_str("\nThat process was this command: run it again once the file can be written");
+        }
+        failure
     }
 }
 

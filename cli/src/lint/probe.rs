@@ -105,8 +105,8 @@ impl<'a> Probe<'a> {
         let message = format!("{member}{message}");
         // A mistake that shows outside of the part is one of what is around it: of its name, or of its being there.
         let end = match end.checked_sub(before.len()) {
-            Some(end) if end > 0 => part.start + end.min(part.text.len()),
-            _ => name_end(self.text, part.start),
+            Some(end) => part.start + end.min(part.text.len()),
+            None => name_end(self.text, part.start),
         };
         self.report(end, message);
     }
@@ -143,7 +143,6 @@ impl<'a> Probe<'a> {
         for (name, value) in &found {
             let value = self.part(value);
             if seen.contains(&name.as_str()) {
-                let (name, _) = bpos::redact(name);
                 self.report(
                     name_end(self.text, value.start),
                     format_args!("the member `{name}` is there twice; expected once"),

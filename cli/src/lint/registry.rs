@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt;
 use std::num::NonZero;
+use std::panic::resume_unwind;
 use std::thread;
 
 use bpos::{Error, ErrorKind, Options, Policy, Registry};
@@ -94,9 +95,11 @@ fn records(text: &str, keys: &[&RawValue], policy: &Policy) -> Vec<Finding> {
     let threads = thread::available_parallelism().map_or(1, NonZero::get);
     let share = chunks.len().div_ceil(threads).max(1);
     thread::scope(|scope| {
-        let work = |chunks| scope.spawn(|| judge_chunks(text, chunks, policy, &progress));
+        let progress = &progress;
+        let work = |chunks| scope.spawn(move || judge_chunks(text, chunks, policy, progress));
         let threads: Vec<_> = chunks.chunks(share).map(work).collect();
-        threads.into_iter().flat_map(|thread| thread.join().unwrap_or_default()).collect()
+        let found = threads.into_iter().map(|thread| thread.join().unwrap_or_else(|panic| resume_unwind(panic)));
+        found.flatten().collect()
     })
 }
 

@@ -12,6 +12,11 @@ mod sync {
     pub(crate) use loom::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
     pub(crate) use loom::thread::yield_now;
 
+    /// The models do not fork.
+    pub(crate) fn process_id() -> u32 {
+        0
+    }
+
     /// Loom takes sequentially consistent accesses for acquiring and releasing ones, and only models the order of fences.
     pub(crate) fn total_order() {
         loom::sync::atomic::fence(Ordering::SeqCst);
