@@ -168,19 +168,26 @@ pub(crate) enum Replaced {
 /// Makes a registry file that was not there, whole or not at all, and nobody else's to read.
 pub(crate) fn create(path: &Path, json: &[u8]) -> Result<(), Error> {
     let new = beside(path, ".new").map_err(|error| error.within(shown(path)))?;
+    let occupied = || Error::new(ErrorKind::Conflict, "there is a file already; open that").within(shown(path));
+    if path.symlink_metadata().is_ok() {
+        return Err(occupied()); // and no lock is left beside it
+    }
     let _held = lock(path)?;
     let make = || -> Result<(), Error> {
-        let mut file = open_new(&new)?;
-        file.write_all(json).map_err(|error| cannot("write", &error))?;
-        file.sync_all().map_err(|error| cannot("sync", &error))?;
+        let write = || -> Result<(), Error> {
+            let mut file = open_new(&new)?;
+            file.write_all(json).map_err(|error| cannot("write", &error))?;
+            file.sync_all().map_err(|error| cannot("sync", &error))
+        };
+        write().map_err(|error| error.within(shown(path)))?;
         // Unlike a rename, a link does not replace what is there.
         std::fs::hard_link(&new, path).map_err(|error| match error.kind() {
-            std::io::ErrorKind::AlreadyExists => Error::new(ErrorKind::Conflict, "there is a file already; open that"),
-            _ => cannot("create", &error),
+            std::io::ErrorKind::AlreadyExists => occupied(),
+            _ => cannot("create", &error).within(shown(path)),
         })?;
-        sync_folder(path)
+        sync_folder(path).map_err(|error| error.within(shown(path)))
     };
-    let made = make().map_err(|error| error.within(shown(path)));
+    let made = make();
     let _ = std::fs::remove_file(&new); // or the next change removes it
     made
 }

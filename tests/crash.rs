@@ -23,7 +23,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 use std::sync::OnceLock;
 
-use bpos::{Error, KeyPatch, KeySpec, Now, Registry};
+use bpos::{Error, KeyPatch, KeySpec, Now, Options, Registry};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use sample::{ask, digest, document, record, record_with, secret};
 use serde_json::{Value, json};
@@ -35,7 +35,8 @@ const CHANGES: [&str; 4] = ["create", "update", "rotate", "revoke"];
 /// The revision of the file before.
 const BEFORE: u64 = 5;
 
-const TESTS: [(&str, fn()); 5] = [
+const TESTS: [(&str, fn()); 6] = [
+    ("a_registry_file_is_made_whole_or_not_at_all", a_registry_file_is_made_whole_or_not_at_all),
     (
         "a_process_that_is_killed_at_any_system_call_leaves_the_old_document_or_the_new_one",
         a_process_that_is_killed_at_any_system_call_leaves_the_old_document_or_the_new_one,
@@ -101,6 +102,15 @@ fn writer(role: &str, place: &Place) {
         let opened = Registry::open(&place.file);
         mark("end");
         return place.say(&json!({ "outcome": outcome(opened.map(drop)) }));
+    }
+
+    if role == "init" {
+        fs::remove_file(&place.file).unwrap();
+        mark("begin");
+        let made = Registry::init(&place.file, Options::default());
+        mark("end");
+        place.say(&json!({ "outcome": outcome(made.map(drop)) }));
+        return mark("over");
     }
 
     let registry = Registry::open(&place.file).unwrap();
@@ -419,7 +429,9 @@ fn next_process_goes_on(place: &Place, change: &str, is_old: bool, text: &str) {
 const FAULTS: [&str; 4] = ["EIO", "ENOSPC", "EACCES", "EMFILE"];
 
 /// The calls that reach the disk or a limit. Others (memory, the end of a file descriptor) cannot fail so.
-const FALLIBLE: [&str; 17] = [
+const FALLIBLE: [&str; 19] = [
+    "link",
+    "linkat",
     "openat",
     "open",
     "read",
@@ -542,6 +554,46 @@ fn a_file_that_cannot_be_read_opens_no_registry_and_changes_none() {
         }
     }
     println!("each system call of opening and reloading failing: {count}");
+}
+
+fn a_registry_file_is_made_whole_or_not_at_all() {
+    needs_strace();
+    let calls = traced("init", "begin", "over", &["-e", "trace=all"]);
+    // The last ones say how it went.
+    let last = calls.iter().position(|call| call.text.contains("/said\"")).unwrap();
+    let (mut absent, mut whole) = (0, 0);
+    for (at, Call { name, number, text }) in calls.iter().enumerate() {
+        let fallible = at < last && FALLIBLE.contains(&name.as_str());
+        let faults = FAULTS.iter().filter(|_| fallible).map(|fault| format!("error={fault}"));
+        for disturbance in faults.chain(["signal=KILL".to_owned()]) {
+            let context = format!("{disturbance} at {text}");
+            let place = Place::new();
+            let (only, inject) = (format!("trace={name}"), format!("inject={name}:{disturbance}:when={number}"));
+            let status = place.run("init", &["-e", &only, "-e", &inject]);
+            let made = place.file.exists();
+            let said = place.said().map(|said| said["outcome"].as_str().unwrap().to_owned());
+            match &said {
+                Some(said) if said == "done" => assert!(made, "{context}: acknowledged, and not there"),
+                // Unless only the folder could not be synced, or the file not be read again.
+                Some(said) => assert!(said.starts_with("Io: "), "{context}: {said}"),
+                None => assert_eq!(status.signal(), Some(KILLED), "{context}: {status}"),
+            }
+            if made {
+                let document: Value = serde_json::from_slice(&place.document()).unwrap();
+                assert_eq!(document, json!({"version": 1, "revision": 0, "keys": []}), "{context}");
+                whole += 1;
+            } else {
+                // The next attempt finds no hindrance.
+                drop(Registry::init(&place.file, Options::default()).expect(&context));
+                absent += 1;
+            }
+            let registry = Registry::open(&place.file).expect(&context);
+            registry.create(&KeySpec::new("Made", "yourstore", ["products:read"])).expect(&context);
+            assert!(place.others().is_empty(), "{context}: {:?}", place.others());
+        }
+    }
+    assert!(absent > 10 && whole > 10, "{absent} absent, {whole} whole");
+    println!("killed or failing at each system call of init: {} calls, {absent} absent, {whole} whole", calls.len());
 }
 
 // ---- A full disk ----

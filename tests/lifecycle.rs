@@ -993,11 +993,33 @@ fn of_a_change_that_does_both_only_what_it_takes_away_is_in_force() {
     assert_eq!(says(&registry, &secret(1)), Err(DenyReason::RevokedKey));
     assert_eq!(ids(&registry), ["key_1"]);
 
-    // It is written with a revocation that says nothing new, too.
+    // A revocation that says nothing new is not on disk either, and says so.
+    assert_eq!(registry.revoke("key_1").unwrap_err().kind(), ErrorKind::NotDurable);
+    assert_eq!(place.document()["revision"], 4);
+    // It is written with one, too.
     place.mend();
     registry.revoke("key_1").unwrap();
     assert_eq!(place.document()["revision"], 5);
     assert!(place.document()["keys"][0]["revoked_at"].is_string());
+}
+
+/// A key that is revoked and removed in one change is as good as revoked, whatever the disk does.
+#[test]
+fn a_removal_that_cannot_be_written_is_a_revocation() {
+    let place = Place::with(&document(4, &[record(1), record(2)]));
+    let registry = place.open();
+    place.spoil();
+    let removed = registry.edit(|edit| {
+        edit.revoke("key_1")?;
+        edit.remove("key_1")
+    });
+    assert_eq!(removed.unwrap_err().kind(), ErrorKind::NotDurable);
+    assert_eq!(says(&registry, &secret(1)), Err(DenyReason::RevokedKey));
+    registry.reload().unwrap();
+    assert_eq!(says(&registry, &secret(1)), Err(DenyReason::RevokedKey));
+    place.mend();
+    registry.disable("key_2").unwrap();
+    assert_eq!(says(&place.open(), &secret(1)), Err(DenyReason::RevokedKey));
 }
 
 #[test]

@@ -240,7 +240,14 @@ fn make_and_drop(registry: &Registry, stage: &str, masked: &mut Vec<u8>) {
     note(&created);
     match stage {
         "created" => {}
-        "answered" => drop(created.to_json().unwrap()),
+        "answered" => {
+            // Free memory in pieces: whatever grows must move, and leaves behind what it does not wipe.
+            let blocks = (0..70_usize).map(|number| vec![1_u8; [24, 40, 56, 72, 104, 200, 400][number % 7]]);
+            let kept: Vec<_> =
+                blocks.collect::<Vec<_>>().into_iter().enumerate().filter(|(at, _)| at % 2 == 0).collect();
+            drop(created.to_json().unwrap());
+            drop(std::hint::black_box(kept));
+        }
         "rotated" => note(&registry.rotate(&created.record.id, 60).unwrap()),
         // An edit that is given up drops what it has made.
         "given up" => {

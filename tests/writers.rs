@@ -144,16 +144,12 @@ fn registries_of_one_process_lose_no_change_of_each_other() {
     assert_eq!(registry.stats().revision, START + 20 * WRITERS as u64);
 }
 
-/// The lock is the file's, not the descriptor's: a process that dies with it leaves it to the next. And whoever waits for
-/// it is next: no other comes before, which is why a second lock is held meanwhile.
-#[test]
-fn who_waits_for_the_lock_is_next_and_gets_it_when_its_holder_dies() {
-    let folder = registry_of(1);
-    let path = folder.path().join("keys.json");
+/// Another process that holds the lock of a registry until it is killed.
+fn holder(folder: &Path) -> Child {
     let script = "exec 9>>\"$1\" && flock 9 && echo held && read line";
     let mut holder = Command::new("sh")
         .args(["-c", script, "sh"])
-        .arg(folder.path().join("keys.json.lock"))
+        .arg(folder.join("keys.json.lock"))
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
@@ -162,7 +158,16 @@ fn who_waits_for_the_lock_is_next_and_gets_it_when_its_holder_dies() {
     let spoken = holder.stdout.take().unwrap().read_exact(&mut said);
     spoken.expect("flock is missing: install it (Debian: apt-get install util-linux)");
     assert_eq!(&said, b"held\n");
+    holder
+}
 
+/// The lock is the file's, not the descriptor's: a process that dies with it leaves it to the next. And whoever waits for
+/// it is next: no other comes before, which is why a second lock is held meanwhile.
+#[test]
+fn who_waits_for_the_lock_is_next_and_gets_it_when_its_holder_dies() {
+    let folder = registry_of(1);
+    let path = folder.path().join("keys.json");
+    let mut holder = holder(folder.path());
     let before = fs::read(&path).unwrap();
     let queue = File::options().create(true).append(true).open(folder.path().join("keys.json.queue")).unwrap();
     std::thread::scope(|scope| {
@@ -179,4 +184,36 @@ fn who_waits_for_the_lock_is_next_and_gets_it_when_its_holder_dies() {
     });
     queue.try_lock().unwrap();
     assert!(!Registry::open(&path).unwrap().get("key_1").unwrap().enabled);
+}
+
+/// What takes away is in force while the lock is waited for, and not only when it is had.
+#[test]
+fn a_revocation_does_not_wait_for_other_processes() {
+    for number in [1, 2] {
+        let folder = registry_of(2);
+        let path = folder.path().join("keys.json");
+        let registry = Registry::open(&path).unwrap();
+        let mut holder = holder(folder.path());
+        let denied =
+            |reason: &str| ask(&registry, &secret(number), Now::read()).is_err_and(|found| found.name() == reason);
+        let (change, reason): (fn(&Registry) -> _, _) = match number {
+            1 => (|registry: &Registry| registry.revoke("key_1"), "revoked_key"),
+            _ => (|registry: &Registry| registry.disable("key_2"), "disabled_key"),
+        };
+        std::thread::scope(|scope| {
+            let changing = scope.spawn(|| change(&registry));
+            while !denied(reason) {
+                assert!(!changing.is_finished(), "it waited for the lock first");
+                std::thread::yield_now();
+            }
+            assert!(!changing.is_finished(), "it is not written");
+            let other = Registry::open(&path).unwrap();
+            assert_eq!(ask(&other, &secret(number), Now::read()), Ok(()), "it is not in the file");
+            holder.kill().unwrap();
+            holder.wait().unwrap();
+            changing.join().unwrap().unwrap();
+            other.reload().unwrap();
+            assert_eq!(ask(&other, &secret(number), Now::read()).unwrap_err().name(), reason);
+        });
+    }
 }

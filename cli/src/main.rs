@@ -62,11 +62,7 @@ fn init(context: &Context, file: Option<PathBuf>) -> Outcome {
         Some(file) => file,
         None => context.registry()?,
     };
-    Registry::init(&path, context.options(false)?).map_err(|error| {
-        let there = path.symlink_metadata().is_ok() && error.kind() == bpos::ErrorKind::Io;
-        let failure = Failure::opening(&error);
-        if there { Failure { exit: Exit::Conflict, ..failure } } else { failure }
-    })?;
+    Registry::init(&path, context.options(false)?).map_err(|error| Failure::changing(&error))?;
     if context.json() {
         return print_json(&serde_json::json!({ "registry": path.to_string_lossy(), "revision": 0, "keys": 0 }));
     }

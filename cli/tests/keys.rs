@@ -29,7 +29,7 @@ fn init_makes_a_private_file_once() {
     let named = place.run(["init"]).done();
     assert!(named.out.starts_with("made ") && named.out.contains("keys.json") && named.err.contains("bpos key create"));
     assert_eq!(place.document(), json!({"version": 1, "revision": 0, "keys": []}));
-    place.run(["init"]).failed(5, "File exists");
+    place.run(["init"]).failed(5, "there is a file already");
     place.run(["init", "nowhere/keys.json"]).failed(3, "No such file");
 }
 
