@@ -377,8 +377,8 @@ fn segment(text: &str) -> Segment<'_> {
 }
 
 /// A path without one trailing slash; `None` if a router might read it in another way than this one does: an empty or a
-/// dot segment, a backslash, `;` or `#`, a byte that is not visible ASCII, a percent-encoding that is malformed or
-/// stands for a character that needs none, a slash, a backslash, a percent sign or a control.
+/// dot segment, a backslash, `;` or `#`, a byte that is not visible ASCII, a percent-encoding that is malformed, is not
+/// UTF-8, or stands for a character that needs none, a slash, a backslash, a percent sign or a control.
 #[inline]
 fn unambiguous(path: &[u8]) -> Option<&[u8]> {
     if path.len() > MAX_PATH || path.first() != Some(&b'/') {
@@ -425,12 +425,39 @@ fn sound_dots(path: &[u8]) -> bool {
     path.split(|byte| *byte == b'/').all(|segment| !matches!(segment, b"." | b".."))
 }
 
-/// Whether every `%` begins an encoding of a byte that all routers take for part of a segment.
+/// Whether every `%` begins the encoding of a character, in UTF-8, that all routers take for part of a segment. Some read
+/// more than UTF-8, and a dot in `%C0%AE`.
 fn sound_percents(path: &[u8]) -> bool {
-    path.split(|byte| *byte == b'%').skip(1).all(|rest| match rest {
-        [high, low, ..] => percent_byte(*high, *low).is_some_and(is_plainly_encoded),
-        _ => false,
-    })
+    let mut rest = path;
+    while let Some(sign) = rest.iter().position(|byte| *byte == b'%') {
+        let Some((first, after)) = rest.get(sign..).and_then(encoded_byte) else { return false };
+        rest = after;
+        let more = match first {
+            0..0x80 => 0,
+            0xC2..=0xDF => 1,
+            0xE0..=0xEF => 2,
+            0xF0..=0xF4 => 3,
+            _ => return false,
+        };
+        let mut character = [first, 0, 0, 0];
+        for byte in character.iter_mut().skip(1).take(more) {
+            let Some((next, after)) = encoded_byte(rest) else { return false };
+            (*byte, rest) = (next, after);
+        }
+        let text = character.get(..=more).and_then(|bytes| std::str::from_utf8(bytes).ok());
+        if text.is_none() || (more == 0 && !is_plainly_encoded(first)) {
+            return false;
+        }
+    }
+    true
+}
+
+/// The byte that a text begins with percent-encoded, and what follows it.
+fn encoded_byte(text: &[u8]) -> Option<(u8, &[u8])> {
+    match text {
+        [b'%', high, low, after @ ..] => Some((percent_byte(*high, *low)?, after)),
+        _ => None,
+    }
 }
 
 /// Whether every router reads this byte, percent-encoded, as part of a segment.

@@ -45,8 +45,11 @@ impl Secret {
         let (prefix, rest) = secret.0.split_at_mut(PREFIX.len());
         let (random, checksum) = rest.split_at_mut(RANDOM);
         prefix.copy_from_slice(PREFIX);
-        draw_base62(random)?;
-        write_checksum(random, checksum);
+        without_trace(|| {
+            draw_base62(random)?;
+            write_checksum(random, checksum);
+            Ok(())
+        })?;
         Ok(secret)
     }
 
@@ -58,8 +61,10 @@ impl Secret {
     }
 
     pub(crate) fn digest(&self) -> Option<Digest> {
-        let mut block = Zeroizing::new([0; 64]);
-        Some(ApiKey::parse(&self.0[..])?.lay_out(&mut block).digest())
+        without_trace(|| {
+            let mut block = Zeroizing::new([0; 64]);
+            Some(ApiKey::parse(&self.0[..])?.lay_out(&mut block).digest())
+        })
     }
 
     pub(crate) fn hint(&self) -> Option<Hint> {
@@ -109,6 +114,24 @@ pub fn has_checksum(key: &str) -> bool {
     let mut expected = [0; CHECKSUM];
     write_checksum(random, &mut expected);
     checksum == expected
+}
+
+/// Does something with a secret, and wipes the stack where it was done: a compiler may spill pieces of a secret there, as
+/// it does with the registers in which sixteen characters at a time are looked at.
+fn without_trace<T>(act: impl FnOnce() -> T) -> T {
+    /// More than anything that is done here needs.
+    const DEPTH: usize = 4096;
+    #[inline(never)]
+    fn apart<T>(act: impl FnOnce() -> T) -> T {
+        act()
+    }
+    #[inline(never)]
+    fn wipe() {
+        std::hint::black_box(&mut Zeroizing::new([0_u8; DEPTH])[..]);
+    }
+    let done = apart(act);
+    wipe();
+    done
 }
 
 /// Fills a text with characters that are independent and uniformly distributed.

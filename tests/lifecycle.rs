@@ -1291,7 +1291,7 @@ impl Model {
         let working: Vec<_> = self.keys.iter().flat_map(both).collect();
         let any = self.secrets.get(number % self.secrets.len().max(1));
         let any = || any.map_or_else(|| (secret(number), STORES[0]), |any| (any.clone(), STORES[0]));
-        let working = working.get(number % working.len().max(1)).filter(|_| number % 16 > 0);
+        let working = working.get(number % working.len().max(1)).filter(|_| !number.is_multiple_of(16));
         working.cloned().unwrap_or_else(any)
     }
 

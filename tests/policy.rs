@@ -646,6 +646,8 @@ fn the_schema_agrees_with_the_reader() {
 
     // The schema cannot refuse these, each for the reason beside it.
     let beyond = [
+        ("it does not decode UTF-8", path("/%80")),
+        ("it does not decode UTF-8", path("/a%c0%aeb")),
         ("it cannot compare two scopes", json!({"scopes": [{"name": "a"}, {"name": "a"}], "routes": []})),
         ("it does not know which scopes there are", scope(json!({"name": "a", "includes": ["b"]}))),
         ("it does not know which scopes there are", route(json!({"method": "GET", "path": "/a", "scope": "b"}))),
@@ -657,8 +659,8 @@ fn the_schema_agrees_with_the_reader() {
         ),
     ];
 
-    // Every percent-encoding there is, in both.
-    for byte in 0..=255_u8 {
+    // Every percent-encoding of ASCII, in both.
+    for byte in 0..0x80_u8 {
         for text in [format!("/%{byte:02X}"), format!("/a%{byte:02x}b")] {
             let read = Policy::from_json(path(&text).to_string().as_bytes()).is_ok();
             assert_eq!(schema.is_valid(&path(&text)), read, "{text}");

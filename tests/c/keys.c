@@ -509,7 +509,7 @@ static void check_not_durable(const char *folder, const char *path) {
     GIVES(BPOS_ERR_NOT_DURABLE, bpos_key_revoke(registry, revoked.id, revoked_len, &error));
     CHECK(says("in force in this process"));
     CHECK(is(get(registry, revoked.secret, 0), REVOKED));
-    GIVES(BPOS_ERR_IO, bpos_key_revoke(registry, revoked.id, revoked_len, &error)); /* it is, and still not written */
+    GIVES(BPOS_ERR_NOT_DURABLE, bpos_key_revoke(registry, revoked.id, revoked_len, &error)); /* it is, and still not written */
     ANSWERS(BPOS_ERR_NOT_DURABLE,
             bpos_key_update(registry, disabled.id, disabled_len, TEXT("{\"enabled\": false}"), &answer, &error));
     CHECK(is(get(registry, disabled.secret, 0), DISABLED));

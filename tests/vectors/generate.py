@@ -1068,7 +1068,16 @@ PATHS = [
     ("%C3%A9 in a parameter", "/api/v1/receipts/caf%C3%A9", RECEIPTS),
     ("%c3%a9 in a parameter", "/api/v1/receipts/caf%c3%a9", RECEIPTS),
     ("%E2%82%AC in a parameter", "/api/v1/receipts/%E2%82%AC", RECEIPTS),
-    ("%FF in a parameter", "/api/v1/receipts/%FF", RECEIPTS),
+    ("%F0%9F%92%B6 in a parameter", "/api/v1/receipts/%F0%9F%92%B6", RECEIPTS),
+    ("%FF in a parameter", "/api/v1/receipts/%FF", None),
+    ("half a character", "/api/v1/receipts/%C3", None),
+    ("half a character before a letter", "/api/v1/receipts/%C3a", None),
+    ("the end of a character alone", "/api/v1/receipts/%A9", None),
+    ("a dot in two bytes", "/api/v1/receipts/%C0%AE", None),
+    ("two dots and a slash in two bytes each", "/api/v1/products/%c0%ae%c0%ae%c0%afwebhooks", None),
+    ("a slash in three bytes", "/api/v1/receipts/%E0%80%AF", None),
+    ("a slash in four bytes", "/api/v1/receipts/%F0%80%80%AF", None),
+    ("half of a surrogate pair", "/api/v1/receipts/%ED%A0%80", None),
     ("%21 in a parameter", "/api/v1/receipts/%21", RECEIPTS),
     ("%2B in a parameter", "/api/v1/receipts/a%2Bb", RECEIPTS),
     ("%3A in a parameter", "/api/v1/receipts/a%3Ab", RECEIPTS),
@@ -1958,6 +1967,14 @@ def is_plain(path):
         byte = encoded_byte(path, place)
         if byte is None or byte in UNRESERVED or byte in b"%/\\" or byte < 0x20 or byte == 0x7F:
             return False
+    return is_utf8(percent_decoded(path))
+
+
+def is_utf8(text):
+    try:
+        text.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
     return True
 
 
