@@ -523,8 +523,8 @@ fn check_fault(change: &str, call: &Call, fault: &str, context: &str) -> String 
 
     // The kernel may have dropped what it could not write, and say so only once.
     if call.name == "fsync" {
-        let syncs = calls(&place, "begin", "end").into_iter().filter(|call| call.name.contains("sync"));
-        assert_eq!(syncs.last().unwrap().number, call.number, "{context}: it was tried again");
+        let mut syncs = calls(&place, "begin", "end").into_iter().filter(|call| call.name.contains("sync"));
+        assert_eq!(syncs.next_back().unwrap().number, call.number, "{context}: it was tried again");
     }
     kind.to_owned()
 }

@@ -444,7 +444,9 @@ fn opening_and_reloading_write_nothing() {
 /// A secret that was revoked stays so, whichever record a later file puts it in.
 #[test]
 fn a_revoked_secret_comes_back_under_no_other_record() {
-    let ways: [(&str, fn(&str, &str) -> Vec<Vec<Value>>); 4] = [
+    /// The keys of each file that is loaded, from the revoked secret's digest and another's.
+    type Files = fn(&str, &str) -> Vec<Vec<Value>>;
+    let ways: [(&str, Files); 4] = [
         ("under a new id", |old, other| vec![vec![with("key_new", old, None), with("key_b", other, None)]]),
         ("under a known id", |old, _| vec![vec![with("key_b", old, None)]]),
         ("as a retiring secret", |old, other| vec![vec![with("key_b", other, Some(old))]]),

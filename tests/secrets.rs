@@ -6,7 +6,6 @@
     clippy::panic,
     clippy::indexing_slicing,
     clippy::print_stdout,
-    clippy::print_stdout,
     reason = "a test that meets something unexpected has failed"
 )]
 
