@@ -345,7 +345,7 @@ impl Registry {
         let (mut ids, mut digests) = (HashSet::new(), HashSet::new());
         let mut keys = state.ids.len();
         for (index, key) in records.iter().enumerate() {
-            let refuse = |message| Err(conflict(json, index, &key.record, message));
+            let refuse = |message| Err(conflict(json, index, &key.record.id, message));
             if !ids.insert(key.record.id.as_bytes()) {
                 return refuse("the id is there twice");
             }

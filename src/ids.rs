@@ -36,16 +36,20 @@ impl Ids {
         table.get(*found)
     }
 
-    /// Makes a credential, which is in the table already, the one of its id.
-    pub(crate) fn insert(&mut self, table: &Table, id: &KeyId, number: Number) {
+    /// Makes a credential, which is in the table already, the one of its id. Says whether the id had another.
+    pub(crate) fn insert(&mut self, table: &Table, id: &KeyId, number: Number) -> bool {
         let hash = self.hash(id);
         match self.numbers.find_mut(hash, |known| has_id(table, *known, id)) {
-            Some(known) => *known = number,
+            Some(known) => {
+                *known = number;
+                true
+            }
             None => {
                 let hasher = &self.hasher;
                 let rehash =
                     |known: &Number| table.get(*known).map_or(0, |key| hasher.hash_one(key.record.id.as_bytes()));
                 self.numbers.insert_unique(hash, number, rehash);
+                false
             }
         }
     }

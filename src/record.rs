@@ -215,24 +215,30 @@ impl KeyPatch {
     }
 }
 
-/// A key's record as the registry document has it. There may be millions, so it is kept small.
+/// A key's record as the registry document has it.
+///
+/// There may be millions, so it is kept small; and what a decision reads stands together, first, in as few cache lines as
+/// can be.
 #[derive(Debug, Clone)]
+#[repr(C)]
 pub(crate) struct Record {
-    pub(crate) id: KeyId,
-    pub(crate) name: Box<str>,
+    pub(crate) revoked_at: Date,
     /// Shared by the keys of a store.
     pub(crate) store: Arc<Store>,
+    pub(crate) id: KeyId,
+    pub(crate) rate_limit: u16,
+    pub(crate) test_mode: bool,
+    pub(crate) enabled: bool,
+    pub(crate) hint: Option<Hint>,
+    pub(crate) name: Box<str>,
     /// As given, not closed over what they include.
     pub(crate) scopes: ScopeSet,
     pub(crate) expires_at: Date,
     pub(crate) created_at: Date,
-    pub(crate) revoked_at: Date,
     pub(crate) retiring: Option<Box<Retiring>>,
-    pub(crate) hint: Option<Hint>,
-    pub(crate) rate_limit: u16,
-    pub(crate) test_mode: bool,
-    pub(crate) enabled: bool,
 }
+
+const _: () = assert!(size_of::<Record>() == 104);
 
 /// A time in milliseconds since 1970, or none, in the room of the time alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -384,8 +390,9 @@ pub(crate) fn parse_hint(text: &str) -> Result<Hint, Error> {
 pub(crate) fn parse_id(text: &str) -> Result<KeyId, Error> {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.' | b':');
     let sound = !text.is_empty() && text.bytes().all(plain) && !text.as_bytes().starts_with(PREFIX);
+    let holds_key = || text.contains("bpos_") && crate::key::redact(text).1 > 0;
     KeyId::new(text)
-        .filter(|_| sound && crate::key::redact(text).1 == 0)
+        .filter(|_| sound && !holds_key())
         .ok_or_else(|| expected("1 to 31 letters, digits or any of \"_-.:\", not beginning with \"bpos_\"", text))
 }
 

@@ -14,7 +14,7 @@ use crate::hazard::Retired;
 use crate::ids::Ids;
 use crate::key::Digest;
 use crate::policy::Policy;
-use crate::record::{Date, Record, Taken};
+use crate::record::{Date, Taken};
 use crate::registry::keys_of;
 use crate::store;
 use crate::table::{Credential, Number, Table};
@@ -113,20 +113,21 @@ impl State {
         Number::try_from(self.appended).unwrap_or(Number::MAX)
     }
 
-    /// Appends a key's credentials to a table that has room for them, and makes them the ones of its id.
-    pub(crate) fn append(&mut self, table: &Table, key: Keyed, policy: &Policy, usage: Option<Arc<Usage>>) {
+    /// Appends a key's credentials to a table that has room for them, and makes them the ones of its id. Says whether the id
+    /// had others.
+    pub(crate) fn append(&mut self, table: &Table, key: Keyed, policy: &Policy, usage: Option<Arc<Usage>>) -> bool {
         let usage = usage.unwrap_or_else(|| {
             let usage = Usage::new(u32::from(key.record.rate_limit));
             usage.set_position(self.position());
             Arc::new(usage)
         });
+        let mut known = false;
         for credential in credentials(key, policy, &usage) {
             let (number, id, retiring) = (self.number(), credential.record.id, credential.is_retiring());
             table.insert(number, credential);
-            if !retiring {
-                self.ids.insert(table, &id, number);
-            }
+            known |= !retiring && self.ids.insert(table, &id, number);
         }
+        known
     }
 }
 
@@ -142,15 +143,14 @@ pub(crate) fn build(
     let table = Table::with_capacity(credentials + credentials / 64 + 64);
     let mut state = State { ids: Ids::with_capacity(keys.len()), ..State::default() };
     for (index, key) in keys.into_iter().enumerate() {
-        if state.ids.get(&table, &key.record.id).is_some() {
-            return Err(conflict(json, index, &key.record, "another key has the same id"));
-        }
         let own = key.record.retiring.as_deref().is_some_and(|retiring| retiring.digest == key.digest);
         if own || key.digests().any(|digest| table.find(digest).is_some()) {
-            return Err(conflict(json, index, &key.record, "another secret has the same sha256"));
+            return Err(conflict(json, index, &key.record.id, "another secret has the same sha256"));
         }
-        let usage = usage_of(&key.record.id);
-        state.append(&table, key, policy, usage);
+        let (id, usage) = (key.record.id, usage_of(&key.record.id));
+        if state.append(&table, key, policy, usage) {
+            return Err(conflict(json, index, &id, "another key has the same id"));
+        }
     }
     Ok((table, state))
 }
@@ -185,7 +185,7 @@ impl Keyed {
     }
 }
 
-pub(crate) fn conflict(json: &[u8], index: usize, record: &Record, message: &str) -> Error {
-    let (number, id, place) = (index + 1, record.id.as_str(), document::place_of_key(json, index));
+pub(crate) fn conflict(json: &[u8], index: usize, id: &KeyId, message: &str) -> Error {
+    let (number, id, place) = (index + 1, id.as_str(), document::place_of_key(json, index));
     Error::new(ErrorKind::Conflict, format!("key {number} ({id}): {message}{place}"))
 }
