@@ -131,6 +131,8 @@ impl State {
     }
 }
 
+const SAME_ID: &str = "another key has the same id";
+
 /// Builds a table from a document's keys; none may share an id or a digest.
 pub(crate) fn build(
     json: &[u8],
@@ -145,11 +147,13 @@ pub(crate) fn build(
     for (index, key) in keys.into_iter().enumerate() {
         let own = key.record.retiring.as_deref().is_some_and(|retiring| retiring.digest == key.digest);
         if own || key.digests().any(|digest| table.find(digest).is_some()) {
-            return Err(conflict(json, index, &key.record.id, "another secret has the same sha256"));
+            let same_id = state.ids.get(&table, &key.record.id).is_some();
+            let what = if same_id { SAME_ID } else { "another secret has the same sha256" };
+            return Err(conflict(json, index, &key.record.id, what));
         }
         let (id, usage) = (key.record.id, usage_of(&key.record.id));
         if state.append(&table, key, policy, usage) {
-            return Err(conflict(json, index, &id, "another key has the same id"));
+            return Err(conflict(json, index, &id, SAME_ID));
         }
     }
     Ok((table, state))
