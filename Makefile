@@ -12,7 +12,7 @@ LIB := $(TARGET)/lib
 
 .PHONY: demo test lib header check bench tools
 
-demo: tools
+demo: need-$(CARGO) need-curl
 	$(CARGO) build --release --example server
 	$(CARGO) build --release --package bpos-cli
 	examples/demo.sh
@@ -42,8 +42,10 @@ check:
 bench:
 	$(CARGO) bench --bench authorize --bench lifecycle
 
-# What is not there is named with how to get it.
-tools:
-	@for tool in $(CARGO) gcc g++ curl nm readelf valgrind strace $(PYTHON); do \
-	  command -v $$tool >/dev/null || { echo "$$tool is missing: install it (Debian: cargo by rustup, gcc g++ binutils curl valgrind strace python3)"; exit 1; }; \
-	done
+tools: $(addprefix need-,$(CARGO) gcc g++ nm readelf valgrind strace curl $(PYTHON))
+
+# What is not there is named, with how to get it.
+need-%:
+	@command -v $* >/dev/null || { \
+	  echo "$* is missing: install it (cargo by rustup; on Debian gcc g++ binutils valgrind strace curl python3 by apt-get)"; \
+	  exit 1; }

@@ -729,7 +729,7 @@ bpos_status bpos_key_rotate(struct bpos_registry *registry,
  * BPOS_ERR_NOT_DURABLE if it is not sure that the file says so: the key is denied in this process all the same, stays so
  * when the file is read again, and is written with the next change. Other processes, and this one after a restart, may
  * still admit it: free the disk or mend the folder, and revoke it again. BPOS_ERR_IO or another status of
- * bpos_registry_reload() if the key was revoked before, and the file could not be read or written.
+ * bpos_registry_reload() if the key was revoked before, on file too, and the file could not be read or written.
  */
 bpos_status bpos_key_revoke(struct bpos_registry *registry,
                             const char *id,
@@ -746,8 +746,9 @@ bpos_status bpos_key_revoke(struct bpos_registry *registry,
  * Returns BPOS_OK, and then the record is gone, and from the file of a file registry too; BPOS_ERR_NOT_FOUND if no key
  * has the id; BPOS_ERR_CONFLICT if the key is neither revoked nor expired; BPOS_ERR_READ_ONLY for a read-only registry;
  * BPOS_ERR_IO or another status of bpos_registry_reload() if the file could not be read or written. After these nothing
- * has changed. BPOS_ERR_NOT_DURABLE if the file was written but may be lost should the machine stop now: the record stays
- * here until the file is read again, and is denied as before.
+ * has changed. BPOS_ERR_NOT_DURABLE if the file could not be written and the key had only expired: it is revoked in this
+ * process now; or if the file was written but may be lost should the machine stop now: the record stays here until the
+ * file is read again. It is denied as before in both.
  */
 bpos_status bpos_key_remove(struct bpos_registry *registry,
                             const char *id,

@@ -293,9 +293,10 @@ impl Registry {
                 Some(to) => Taken::between(&known.record, &to.record, close),
                 None => Some(Taken::all(Some(self.clock.unix_ms()).into())),
             };
-            if let Some(taken) = taken {
-                let mut key = Keyed::of(known);
-                taken.take_from(&mut key.record, close);
+            let mut key = Keyed::of(known);
+            if let Some(taken) = taken
+                && taken.take_from(&mut key.record, close)
+            {
                 let unwritten = state.unwritten.entry(change.id).or_insert(taken);
                 *unwritten = unwritten.and(taken);
                 narrowed.push(Change { id: change.id, to: Some(key) });

@@ -84,7 +84,8 @@ impl Registry {
         self.take_away(|edit| edit.disable(id))
     }
 
-    /// Forgets a key that is revoked or expired. Its secret is unknown from then on, which is as good as revoked.
+    /// Forgets a key that is revoked or expired. Its secret is unknown from then on, and counts as revoked in this process:
+    /// no later file brings it back.
     ///
     /// # Errors
     ///

@@ -140,7 +140,7 @@ pub unsafe extern "C" fn bpos_key_rotate(
 /// BPOS_ERR_NOT_DURABLE if it is not sure that the file says so: the key is denied in this process all the same, stays so
 /// when the file is read again, and is written with the next change. Other processes, and this one after a restart, may
 /// still admit it: free the disk or mend the folder, and revoke it again. BPOS_ERR_IO or another status of
-/// bpos_registry_reload() if the key was revoked before, and the file could not be read or written.
+/// bpos_registry_reload() if the key was revoked before, on file too, and the file could not be read or written.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn bpos_key_revoke(
     registry: *mut bpos_registry,
@@ -166,8 +166,9 @@ pub unsafe extern "C" fn bpos_key_revoke(
 /// Returns BPOS_OK, and then the record is gone, and from the file of a file registry too; BPOS_ERR_NOT_FOUND if no key
 /// has the id; BPOS_ERR_CONFLICT if the key is neither revoked nor expired; BPOS_ERR_READ_ONLY for a read-only registry;
 /// BPOS_ERR_IO or another status of bpos_registry_reload() if the file could not be read or written. After these nothing
-/// has changed. BPOS_ERR_NOT_DURABLE if the file was written but may be lost should the machine stop now: the record stays
-/// here until the file is read again, and is denied as before.
+/// has changed. BPOS_ERR_NOT_DURABLE if the file could not be written and the key had only expired: it is revoked in this
+/// process now; or if the file was written but may be lost should the machine stop now: the record stays here until the
+/// file is read again. It is denied as before in both.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn bpos_key_remove(
     registry: *mut bpos_registry,

@@ -23,7 +23,7 @@
 //! documentation says, readable, and writable where it is written, for the length of the call. Nobody else changes it
 //! meanwhile, but for a `bpos_registry`, which any number of threads may use at once.
 
-#![allow(unsafe_code)] // the border of C: the only place of the crate that needs it
+#![allow(unsafe_code)] // the border of C
 #![allow(non_camel_case_types)] // the names are C's
 #![allow(clippy::missing_safety_doc)] // said once, above
 
