@@ -118,13 +118,19 @@ fn decide(
     let Some(presented) = request.api_key.filter(|key| !key.is_empty()) else {
         return Err(unproved(registry, DenyReason::MissingKey));
     };
-    let Some(api_key) = ApiKey::parse(presented) else {
+    let Some(api_key) = ApiKey::parse_length(presented) else {
         return Err(unproved(registry, DenyReason::MalformedKey));
     };
     let mut block = [0; 64];
     let laid_out = api_key.lay_out(&mut block);
     let table = registry.read(); // here, between the layout and the digest, for the sake of the digest's cost
-    let Some(credential) = table.find(&laid_out.digest()) else {
+    let digest = laid_out.digest();
+    // Here, and not before: a processor does this while the digest, a chain of steps that wait for each other, is under way.
+    if !api_key.is_alphanumeric() {
+        registry.unproved.add(table.lane(), DenyReason::MalformedKey as usize);
+        return Err(Denial::of(DenyReason::MalformedKey));
+    }
+    let Some(credential) = table.find(&digest) else {
         registry.unproved.add(table.lane(), DenyReason::UnknownKey as usize);
         return Err(Denial::of(DenyReason::UnknownKey));
     };

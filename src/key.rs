@@ -21,16 +21,24 @@ pub(crate) struct ApiKey<'a>(&'a [u8]);
 impl<'a> ApiKey<'a> {
     #[inline]
     pub(crate) fn parse(bytes: &'a [u8]) -> Option<Self> {
+        Self::parse_length(bytes).filter(|key| key.is_alphanumeric())
+    }
+
+    /// The first half of [`ApiKey::parse`]: all but [`ApiKey::is_alphanumeric`], which must hold before the key is used.
+    #[inline]
+    pub(crate) fn parse_length(bytes: &'a [u8]) -> Option<Self> {
         let secret = bytes.strip_prefix(PREFIX)?;
-        if !SECRET_LEN.contains(&secret.len()) {
-            return None;
-        }
+        SECRET_LEN.contains(&secret.len()).then_some(Self(bytes))
+    }
+
+    /// Whether all of the secret is letters and digits.
+    #[inline]
+    pub(crate) fn is_alphanumeric(self) -> bool {
         // The length that keys are made in, told to the compiler.
-        let well_formed = match <&[u8; 36]>::try_from(secret) {
-            Ok(secret) => all_alphanumeric(secret),
-            Err(_) => all_alphanumeric(secret),
-        };
-        well_formed.then_some(Self(bytes))
+        match (self.0.last_chunk::<36>(), self.0.len()) {
+            (Some(secret), 41) => all_alphanumeric(secret),
+            _ => self.0.strip_prefix(PREFIX).is_some_and(all_alphanumeric),
+        }
     }
 
     /// Lays the key out for hashing.

@@ -109,8 +109,9 @@ enum LazyLog {
     Many(OnceBox<[Memory<1024>; 1]>),
 }
 
-/// A window's memory.
+/// A window's memory. In cache lines of its own, the state and the first slots in one.
 #[derive(Debug)]
+#[repr(C, align(64))]
 struct Memory<const N: usize> {
     state: State,
     slots: [AtomicU64; N],
