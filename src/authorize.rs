@@ -125,11 +125,13 @@ fn decide(
     let laid_out = api_key.lay_out(&mut block);
     let table = registry.read(); // here, between the layout and the digest, for the sake of the digest's cost
     let digest = laid_out.digest();
-    // Here, and not before: a processor does this while the digest, a chain of steps that wait for each other, is under way.
+    // Here, where a processor does it while the digest, a chain of steps that wait for each other, is under way: what is left
+    // to see of the key's form, and the route, whose turn comes below.
     if !api_key.is_alphanumeric() {
         registry.unproved.add(table.lane(), DenyReason::MalformedKey as usize);
         return Err(Denial::of(DenyReason::MalformedKey));
     }
+    let needed = named.or_else(|| registry.policy.route(request.method, path));
     let Some(credential) = table.find(&digest) else {
         registry.unproved.add(table.lane(), DenyReason::UnknownKey as usize);
         return Err(Denial::of(DenyReason::UnknownKey));
@@ -149,7 +151,7 @@ fn decide(
     }
 
     // May it?
-    let Some(need) = named.or_else(|| registry.policy.route(request.method, path)) else {
+    let Some(need) = needed else {
         return Err(proved(credential, lane, DenyReason::UnmappedRoute));
     };
     if !credential.scopes.intersects(need.bit) {
