@@ -174,6 +174,37 @@ fn a_child_that_finds_no_lane_free_makes_its_own() {
     });
 }
 
+/// Children of one process, and the process itself, draw keys of their own.
+#[test]
+fn a_child_of_a_fork_draws_other_keys() {
+    const CHILDREN: usize = 20;
+    let folder = tempfile::tempdir().unwrap();
+    let registry = Registry::from_json(document(1, &[]).as_bytes()).unwrap();
+    let draw = || registry.create(&bpos::KeySpec::new("Drawn", "yourstore", ["products:read"])).unwrap();
+    let first = draw();
+    for number in 0..CHILDREN {
+        // SAFETY: the child only calls what must work after a fork, and leaves without running destructors.
+        let child = unsafe { libc::fork() };
+        assert!(child >= 0, "fork failed");
+        if child == 0 {
+            let written = std::fs::write(folder.path().join(number.to_string()), draw().key.expose());
+            // SAFETY: ends this process at once; nothing of the parent's is touched.
+            unsafe { libc::_exit(i32::from(written.is_err())) };
+        }
+        let mut status = -1;
+        // SAFETY: the child is this process's own, and `status` outlives the call.
+        assert_eq!(unsafe { libc::waitpid(child, &raw mut status, 0) }, child);
+        assert_eq!(status, 0, "child {number}");
+    }
+    let mut keys: Vec<String> =
+        (0..CHILDREN).map(|number| std::fs::read_to_string(folder.path().join(number.to_string())).unwrap()).collect();
+    keys.extend([first, draw()].map(|new| new.key.expose().to_owned()));
+    assert!(keys.iter().all(|key| bpos::has_checksum(key)));
+    keys.sort();
+    keys.dedup();
+    assert_eq!(keys.len(), CHILDREN + 2, "each is drawn once");
+}
+
 /// The wall clock decides expiry and nothing else: whatever it does, the window stays as it is.
 #[test]
 fn a_jump_of_the_wall_clock_never_touches_the_rate_limit() {
