@@ -15,7 +15,7 @@ use crate::key::Digest;
 use crate::record::{Date, Taken};
 use crate::registry::{Registry, in_order, keys_of};
 use crate::store::{self, Replaced};
-use crate::table::{Credential, Table};
+use crate::table::Table;
 use crate::text::KeyId;
 use crate::writer::{State, build, conflict};
 
@@ -381,7 +381,8 @@ impl Registry {
         let table = self.read();
         for Change { id, to } in changes {
             let known = state.ids.get(&table, &id);
-            let before: Vec<Digest> = known.into_iter().flat_map(digests_of).copied().collect();
+            let before: Vec<Digest> =
+                known.into_iter().flat_map(|known| known.record.digests(&known.digest)).copied().collect();
             let after: Vec<Digest> = to.iter().flat_map(Keyed::digests).copied().collect();
             // A key that is removed is as good as revoked, and a secret that a revoked key loses stays so.
             let was = known.map_or(Date::NONE, |known| known.record.revoked_at);
@@ -448,8 +449,4 @@ fn not_durable(failure: Replaced, narrowed: bool) -> Error {
         }
     };
     Error::new(kind, message)
-}
-
-fn digests_of(credential: &Credential) -> impl Iterator<Item = &Digest> {
-    std::iter::once(&credential.digest).chain(credential.record.retiring.as_deref().map(|retiring| &retiring.digest))
 }

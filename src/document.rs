@@ -14,7 +14,7 @@ use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visit
 use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
 
 use crate::error::{Error, ErrorKind};
-use crate::key::Digest;
+use crate::key::{Digest, excerpt};
 use crate::policy::{Fault, Policy, PolicySpec, RouteSpec, ScopeSpec};
 use crate::record::{
     DEFAULT_RATE_LIMIT, Hint, KeyPatch, KeyRecord, KeySpec, KeyUsage, RATE_LIMIT, Record, Retiring, parse_hint,
@@ -528,8 +528,7 @@ fn parse_date(text: &str) -> Result<i64, Error> {
         .and_then(|()| text.strip_suffix('Z')?.parse::<DateTime>().ok())
         .and_then(|date| i64::try_from(date.duration_since(EPOCH).as_millis()).ok())
         .ok_or_else(|| {
-            let (masked, _) = crate::key::redact(text);
-            let shown: String = masked.chars().take(40).collect();
+            let shown = excerpt(text);
             let message = format!("expected a UTC date such as \"2027-01-01T00:00:00Z\"; found {shown:?}");
             Error::new(ErrorKind::Format, message)
         })
@@ -822,8 +821,7 @@ impl Visitor<'_> for MemberName {
 
     fn visit_str<E: de::Error>(self, name: &str) -> Result<&'static str, E> {
         self.0.iter().find(|known| **known == name).copied().ok_or_else(|| {
-            let (masked, _) = crate::key::redact(name);
-            let shown: String = masked.chars().take(40).collect();
+            let shown = excerpt(name);
             E::custom(format_args!("there is no member {shown:?}; expected one of {}", self.0.join(", ")))
         })
     }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::document::{self, Keyed};
 use crate::error::{Error, ErrorKind};
 use crate::ids::Ids;
+use crate::key::excerpt;
 use crate::policy::Policy;
 use crate::record::{
     Date, KeyPatch, KeyRecord, KeySpec, Record, Retiring, check_expiry, check_rate_limit, parse_id, parse_name,
@@ -258,9 +259,7 @@ fn scopes(policy: &Policy, names: &[String]) -> Result<ScopeSet, Error> {
 
 /// The error of an id that no key has.
 pub(crate) fn unknown(id: &str) -> Error {
-    let (shown, _) = crate::key::redact(id);
-    let shown: String = shown.chars().take(40).collect();
-    Error::new(ErrorKind::NotFound, format!("there is no key with the id {shown:?}"))
+    Error::new(ErrorKind::NotFound, format!("there is no key with the id {:?}", excerpt(id)))
 }
 
 fn conflict(id: &KeyId, state: &str) -> Error {

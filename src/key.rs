@@ -185,6 +185,14 @@ pub fn redact(text: &str) -> (String, usize) {
     (String::from_utf8_lossy(&bytes).into_owned(), keys)
 }
 
+/// How many characters of a text an error shows.
+pub(crate) const EXCERPT: usize = 40;
+
+/// The beginning of a text that may be anything, for an error: keys masked before it is cut. To be printed escaped.
+pub(crate) fn excerpt(text: &str) -> String {
+    redact(text).0.chars().take(EXCERPT).collect()
+}
+
 /// Like [`redact`], in place and on bytes that need not be UTF-8.
 pub fn redact_in_place(text: &mut [u8]) -> usize {
     // Twice: "%A" before a key swallows its first letter when it is decoded, and hides nothing when it is not.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::decision::{DENY_REASONS, REASON_NAMES};
 use crate::error::{Error, ErrorKind};
-use crate::key::{Digest, HINT_LEN, PREFIX};
+use crate::key::{Digest, EXCERPT, HINT_LEN, PREFIX, excerpt};
 use crate::scope::ScopeSet;
 use crate::text::{KeyId, Store};
 use crate::usage::FIRST_PROVED;
@@ -240,6 +240,13 @@ pub(crate) struct Record {
 
 const _: () = assert!(size_of::<Record>() == 104);
 
+impl Record {
+    /// The digests by which a key is found whose current secret has this one: that, and a retiring secret's.
+    pub(crate) fn digests<'a>(&'a self, current: &'a Digest) -> impl Iterator<Item = &'a Digest> {
+        std::iter::once(current).chain(self.retiring.as_deref().map(|retiring| &retiring.digest))
+    }
+}
+
 /// A time in milliseconds since 1970, or none, in the room of the time alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Date(i64);
@@ -432,9 +439,7 @@ fn is_control(c: char) -> bool {
 
 /// The text is escaped and cut, and a key in it masked: it may be anything.
 fn expected(what: &str, found: &str) -> Error {
-    const SHOWN: usize = 40;
-    let (masked, _) = crate::key::redact(found);
-    let shown: String = masked.chars().take(SHOWN).collect();
-    let more = if masked.len() > shown.len() { " and more" } else { "" };
+    let shown = excerpt(found);
+    let more = if found.chars().nth(EXCERPT).is_some() { " and more" } else { "" };
     Error::new(ErrorKind::Format, format!("expected {what}; found {shown:?}{more}"))
 }

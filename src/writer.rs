@@ -185,7 +185,7 @@ impl Keyed {
 
     /// The digests by which the key is found: its own, and that of a retiring secret.
     pub(crate) fn digests(&self) -> impl Iterator<Item = &Digest> {
-        std::iter::once(&self.digest).chain(self.record.retiring.as_deref().map(|retiring| &retiring.digest))
+        self.record.digests(&self.digest)
     }
 }
 
