@@ -5,46 +5,17 @@
 #   BPOS_LIB=/elsewhere tests/c/run.sh      with another
 #
 # The last line is "N passed, M failed".
-set -euo pipefail
-cd "$(dirname "$0")/../.."
+. "$(dirname "$0")/../suite.sh"
 
-lib=$(realpath -m "${BPOS_LIB:-target/lib}")
-out=$(mktemp -d)
-umask 077 # a registry file that others may write is refused
-trap 'rm -rf "$out"' EXIT
-
-need() { # TOOL PACKAGE
-    command -v "$1" >/dev/null || { echo "$1 is missing: install it (Debian: apt-get install $2)"; missing=1; }
-}
-missing=0
 need gcc gcc
 need g++ g++
 need nm binutils
 need readelf binutils
 need python3 python3
 need valgrind valgrind
-for file in libbpos.so libbpos.a; do
-    [ -e "$lib/$file" ] || { echo "$lib/$file is missing: run \`make lib\`, or set BPOS_LIB to the folder with it"; missing=1; }
-done
-if [ "$missing" = 1 ]; then
-    echo "0 passed, 1 failed"
-    exit 1
-fi
-
-passed=0
-failed=0
-check() { # NAME COMMAND...: one test. Its output shows where it fails.
-    local name=$1
-    shift
-    if "$@" >"$out/log" 2>&1; then
-        passed=$((passed + 1))
-        echo "ok      $name$(grep -E '^(memory|file|vectors): ' "$out/log" | sed 's/^/ | /' | tr -d '\n')"
-    else
-        failed=$((failed + 1))
-        echo "FAILED  $name"
-        sed 's/^/        /' "$out/log" | head -n 40
-    fi
-}
+need_libraries
+ready
+shown='^(memory|file|vectors): '
 
 warnings=(-Wall -Wextra -pedantic -Wundef -Werror)
 c_warnings=("${warnings[@]}" -Wstrict-prototypes)
@@ -73,9 +44,6 @@ done
 
 without_comments() {
     sed -e '/^ *\/\*/,/\*\//d' "$1"
-}
-same() { # What two commands print.
-    diff <(eval "$1") <(eval "$2")
 }
 without_preprocessor() {
     ! grep -n '^ *#' include/bpos.ffi.h
@@ -203,5 +171,4 @@ check "examples/keys.c says what is wrong" refused 'format: the key'"'"'s spec: 
 check "examples/keys.c knows its keys" refused 'not_found: there is no key with the id "key_none"' revoke key_none
 check "examples/keys.c wants seconds" refused 'usage: ' rotate key_none 1h
 
-echo "$passed passed, $failed failed"
-[ "$failed" = 0 ]
+finish
