@@ -70,7 +70,7 @@ check() { # NAME COMMAND...: one test. Its output shows where it fails.
     else
         failed=$((failed + 1))
         echo "FAILED  $name"
-        sed 's/^/        /' "$out/log" | head -n 40
+        head -n 40 "$out/log" | sed 's/^/        /'
     fi
 }
 same() { # What two commands print.

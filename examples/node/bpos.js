@@ -1,0 +1,270 @@
+// bpos for Node.js 18.15 or later, over koffi: the keys of a platform, ready to decide.
+//
+//     import { load, Registry } from "./bpos.js";
+//
+//     load("libbpos.so.0", "/usr/local/include/bpos.ffi.h");
+//     const registry = Registry.open("keys.json");
+//     const decision = registry.authorize({ apiKey, store: "yourstore", method: "GET", target: "/api/v1/products" });
+//     if (decision.status !== 200) { … }
+//
+// Cold calls throw a BposError. To authorize never does: what cannot be decided is denied, with 500.
+
+import { inspect } from "node:util";
+import koffi from "koffi";
+import { BposError, library } from "./library.js";
+
+export { BposError, load } from "./library.js";
+
+/** The store of a request whose store is not to be checked. A store that was not found, null, matches no key. */
+export const ANY_STORE = Symbol("bpos.ANY_STORE");
+
+/**
+ * The keys of a platform. Open it once, in one thread: others that open the same file count apart.
+ *
+ * Texts are strings, or bytes: a path, or what a client sent, need not be UTF-8.
+ */
+export class Registry {
+  #pointer;
+
+  /** Opens a registry file. Options are {policy, read_only}, both optional. */
+  static open(path, options) {
+    return new Registry("bpos_registry_open", path, options);
+  }
+
+  /** Makes a memory registry from a document, which is JSON. */
+  static fromJson(document, options) {
+    return new Registry("bpos_registry_from_json", document, options);
+  }
+
+  /** @private */
+  constructor(open, source, options) {
+    const out = Buffer.alloc(8);
+    run(open, ...text(source), ...(options ? json(options) : ABSENT), out);
+    this.#pointer = koffi.decode(out, "void *");
+    forgotten.register(this, this.#pointer, this);
+  }
+
+  /**
+   * Decides on a request by its method and target, now.
+   *
+   * @param request  {apiKey, store, method, target}: the value of the X-API-Key header, or null; the store that the
+   *   request is for, of which null and "" match no key; the target as it was received, path and query, not decoded
+   * @param at  {unixMs, monotonicUs}, in a test
+   */
+  authorize({ apiKey, store, method, target }, at) {
+    return this.#decide("bpos_authorize", apiKey, store, [...text(method), ...text(target)], at);
+  }
+
+  /**
+   * Decides on a request whose scope the host names: {apiKey, store, scope}, by its name or the number from scopeId().
+   * A key in the URL is the host's to refuse.
+   */
+  authorizeScope({ apiKey, store, scope }, at) {
+    const id = typeof scope === "number" ? scope : this.scopeId(scope);
+    return this.#decide("bpos_authorize_scope", apiKey, store, [id], at);
+  }
+
+  /** The number of a scope, or 0 if there is no such one. */
+  scopeId(name) {
+    return library().functions.bpos_scope_id(this.#pointer, ...text(name));
+  }
+
+  /** Creates a key: {name, store, scopes} and more. Returns {key, record}. */
+  create(spec) {
+    return withSecret(this.#answer("bpos_key_create", ...json(spec)));
+  }
+
+  /** Gives a key another secret. The one before works for so many seconds more. Returns {key, record}. */
+  rotate(id, graceS) {
+    return withSecret(this.#answer("bpos_key_rotate", ...text(id), graceS));
+  }
+
+  /** Changes parts of a key: {rate_limit: 300}, {enabled: false}. Returns its record. */
+  update(id, patch) {
+    return this.#answer("bpos_key_update", ...text(id), ...json(patch));
+  }
+
+  /** Ends a key, for good. */
+  revoke(id) {
+    this.#call("bpos_key_revoke", ...text(id));
+  }
+
+  /** A key's record, without its secret. */
+  get(id) {
+    return this.#answer("bpos_key_get", ...text(id));
+  }
+
+  /** The records of a store's keys; of all for ANY_STORE. */
+  list(store) {
+    return this.#answer("bpos_key_list", ...storeText(store));
+  }
+
+  /** Reads the registry file again. A bad or older one throws, and the old keys stay in force. */
+  reload() {
+    this.#call("bpos_registry_reload");
+  }
+
+  /** The same, if the file has changed. Returns whether it had. */
+  reloadIfChanged() {
+    const changed = Buffer.alloc(1);
+    this.#call("bpos_registry_reload_if_changed", changed);
+    return changed[0] === 1;
+  }
+
+  /** Frees the registry. Again does nothing. */
+  close() {
+    if (this.#pointer) {
+      forgotten.unregister(this);
+      library().functions.bpos_registry_close(this.#pointer);
+      this.#pointer = null;
+    }
+  }
+
+  // A registry that is closed is NULL, which is misuse: the answer is 500. So is everything that is no text.
+  #decide(name, apiKey, store, operation, at) {
+    const { functions, structs } = library();
+    const memory = Buffer.allocUnsafe(structs.bpos_decision.size).fill(0);
+    memory.writeUInt32LE(memory.length, structs.bpos_decision.offset.size);
+    const call = at ? functions[`${name}_at`] : functions[name];
+    const times = at ? [at.unixMs, at.monotonicUs] : [];
+    call(this.#pointer, ...text(apiKey), ...storeText(store), ...operation, ...times, memory);
+    return new Decision(memory);
+  }
+
+  #call(name, ...values) {
+    if (!this.#pointer) {
+      throw new BposError("invalid_argument", "the registry is closed");
+    }
+    run(name, this.#pointer, ...values);
+  }
+
+  /** Calls a function that answers with JSON, which is wiped and freed once it is read. */
+  #answer(name, ...values) {
+    const { functions, structs } = library();
+    const { size, offset } = structs.bpos_buffer;
+    const buffer = Buffer.alloc(size);
+    this.#call(name, ...values, buffer);
+    try {
+      const data = koffi.decode(buffer, offset.data, "void *");
+      return JSON.parse(koffi.decode(data, "char", koffi.decode(buffer, offset.len, "size_t")));
+    } finally {
+      functions.bpos_buffer_free(buffer);
+    }
+  }
+}
+
+// A net for registries that nobody closed. It runs between turns of the event loop, so never during a call.
+const forgotten = new FinalizationRegistry((pointer) => library().functions.bpos_registry_close(pointer));
+
+/** The answer to one request. 200 is the only yes. It stays valid without its registry. */
+export class Decision {
+  #memory;
+
+  /** @private */
+  constructor(memory) {
+    this.#memory = memory;
+  }
+
+  /** 200, 401, 403 or 429; 500 if bpos could not decide. */
+  get status() { return this.#number("status"); }
+  get allowed() { return this.status === 200; }
+  /** Exactly why, for the host: "rate_limited". A client is told what body() says. */
+  get reason() { return library().functions.bpos_reason_name(this.#number("reason")); }
+  /** The number of the scope that the operation needs, or 0. */
+  get requiredScope() { return this.#number("required_scope"); }
+  get limit() { return this.#number("limit"); }
+  get remaining() { return this.#number("remaining"); }
+  get retryAfterS() { return this.#number("retry_after_s"); }
+  get resetS() { return this.#number("reset_s"); }
+  get testMode() { return this.#memory[offsets().test_mode] !== 0; }
+  /** Of the key, once the client proved that it holds the secret; otherwise "". */
+  get keyId() { return this.#name("key_id"); }
+  get store() { return this.#name("store"); }
+
+  /** The headers for the answer, as [name, value] each. */
+  headers() {
+    const lines = this.#text("bpos_decision_headers").split("\r\n").slice(0, -1);
+    return lines.map((line) => /^(.*?): (.*)$/.exec(line).slice(1));
+  }
+
+  /** The body for the answer: a problem in JSON, or "" when the request is allowed. */
+  body() {
+    return this.#text("bpos_decision_body");
+  }
+
+  #number(member) {
+    return this.#memory.readInt32LE(offsets()[member]);
+  }
+
+  #name(member) {
+    const start = offsets()[member];
+    return this.#memory.toString("utf8", start, this.#memory.indexOf(0, start));
+  }
+
+  #text(name) {
+    const write = library().functions[name];
+    const bytes = Buffer.alloc(write(this.#memory, null, 0) + 1);
+    const length = write(this.#memory, bytes, bytes.length);
+    return bytes.toString("utf8", 0, length);
+  }
+}
+
+const offsets = () => library().structs.bpos_decision.offset;
+
+/** A secret that shows itself when asked to, and not in logs and dumps. It cannot be wiped: let go of it soon. */
+export class Secret {
+  #secret;
+
+  constructor(secret) {
+    this.#secret = secret;
+  }
+
+  expose() { return this.#secret; }
+  toString() { return redact(this.#secret); }
+  toJSON() { return this.toString(); }
+  [inspect.custom]() { return this.toString(); }
+}
+
+/** Masks every API key in a text, for logs. */
+export function redact(text) {
+  const bytes = Buffer.from(text);
+  library().functions.bpos_redact(bytes, bytes.length);
+  return bytes.toString();
+}
+
+const withSecret = ({ key, record }) => ({ key: new Secret(key), record });
+
+// ---- Texts, as a pointer and a length ----
+
+const ABSENT = [null, 0];
+const EMPTY = ["", 0];
+const NO_TEXT = [null, 1]; // which the library answers as misuse
+
+/** koffi makes NULL of an empty Buffer, and NULL means absent: an empty text is always passed as "". */
+function text(value) {
+  if (value === null || value === undefined) return ABSENT;
+  if (typeof value === "string") return [value, Buffer.byteLength(value)];
+  if (value instanceof Uint8Array) return value.length === 0 ? EMPTY : [value, value.length];
+  return NO_TEXT;
+}
+
+/** No store leaves its check out, so nothing but ANY_STORE may become NULL. */
+function storeText(store) {
+  if (store === ANY_STORE) return ABSENT;
+  return text(store ?? "");
+}
+
+const json = (object) => text(JSON.stringify(object));
+
+/** Calls a cold function, whose last argument is where it puts its error. */
+function run(name, ...values) {
+  const { functions, structs } = library();
+  const { size, offset } = structs.bpos_error;
+  const error = Buffer.alloc(size);
+  error.writeUInt32LE(size, offset.size);
+  const status = functions[name](...values, error);
+  if (status !== 0) {
+    const message = error.toString("utf8", offset.message, error.indexOf(0, offset.message));
+    throw new BposError(functions.bpos_status_name(status), message);
+  }
+}

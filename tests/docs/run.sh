@@ -1,0 +1,106 @@
+#!/usr/bin/env bash
+# The documentation: its programs and commands are run, and its links are followed.
+#
+#   tests/docs/run.sh                            everything, installed by `make install` for this run
+#   tests/docs/run.sh docs/go.md                 one page
+#   BPOS_PREFIX=/elsewhere tests/docs/run.sh     with what is installed there
+#
+# literate.py says what a page may hold. Its commands have
+#
+#   BPOS      the checkout
+#   PREFIX    where bpos is installed: its bin is on PATH, and pkg-config, CMake and the loader look there
+#   python    of a virtual environment with the web frameworks, in which they may install
+#   go, node, php, cargo and C compilers
+#
+# The last line is "N passed, M failed".
+. "$(dirname "$0")/../suite.sh"
+
+pages=(docs/{install,c,cpp,go,python,rust,other-languages}.md)
+asked=("$@")
+
+need gcc gcc
+need g++ g++
+need make make
+need cmake cmake
+need pkg-config pkg-config
+need curl curl
+need php php-cli
+need node nodejs
+need npm npm
+need python3 python3
+need_go
+need_libraries
+command -v cargo >/dev/null || lacks cargo "install it by rustup"
+ready
+php -m | grep -qx FFI || lacks "PHP's FFI" "install it (Debian: apt-get install php-common)"
+ready
+shown='^([0-9]+ (files|links)|Ran [0-9]+ tests|OK)'
+
+# ---- What judges the pages ----
+
+if [ "${#asked[@]}" = 0 ]; then
+    check "what judges the pages finds what is wrong" python3 tests/docs/test_docs.py
+    check "every link leads somewhere" python3 tests/docs/links.py .
+fi
+
+# ---- What the pages' commands have ----
+
+export BPOS=$root PREFIX=${BPOS_PREFIX:-$out/prefix}
+if [ -z "${BPOS_PREFIX:-}" ]; then
+    check "make install PREFIX=$PREFIX" make install PREFIX="$PREFIX"
+fi
+export PATH=$PREFIX/bin:$PATH
+export PKG_CONFIG_PATH=$PREFIX/lib/pkgconfig CMAKE_PREFIX_PATH=$PREFIX LD_LIBRARY_PATH=$PREFIX/lib
+export CARGO_TARGET_DIR=$target/docs # what it compiles is used again by the next run
+
+# The frameworks are fetched but once. What a page installs beside them is gone afterwards.
+frameworks=$tools/frameworks
+venv "$frameworks" starlette==0.49.3 fastapi==0.121.3 flask==3.1.2 httpx==0.28.1 uvicorn==0.38.0 pytest==8.4.2
+packages() { # ENVIRONMENT: its folder of packages
+    "$1/bin/python" -c 'import site; print(site.getsitepackages()[0])'
+}
+python3 -m venv "$out/python"
+packages "$frameworks" >"$(packages "$out/python")/frameworks.pth"
+
+# ---- The pages ----
+
+page() { # PAGE
+    local folder=$out/pages/$1
+    mkdir -p "$folder"
+    PATH=$out/python/bin:$PATH python3 tests/docs/literate.py "$1" "$folder"
+}
+for each in "${asked[@]:-${pages[@]}}"; do
+    check "$each" page "$each"
+done
+
+# ---- The README ----
+
+# It shows, and does not say to run, so its quickstart and its program in C are taken out: the keys that the commands
+# make are the ones that the program decides on.
+block() { # LANGUAGE: the README's blocks of that language, in order
+    awk -v fence="\`\`\`$1" '$0 == fence { inside = 1; next } /^```$/ { inside = 0 } inside' README.md
+}
+quickstart() {
+    mkdir -p "$out/readme"
+    block c >"$out/readme/authorize.c"
+    block sh | sed -n '/^bpos init /,/^bpos key list/p' >"$out/readme/quickstart.sh"
+    cd "$out/readme"
+    [ -s quickstart.sh ] || { echo 'README.md has no commands from `bpos init` to `bpos key list`'; return 1; }
+    # shellcheck disable=SC2046
+    gcc -std=c99 -Wall -Wextra -pedantic -Werror authorize.c -o authorize $(pkg-config --cflags --libs bpos)
+    . ./quickstart.sh
+    KEY=$KEY ./authorize 2>&1 | tee answer
+    grep -q '^serve yourstore, to the key key_' answer
+    grep -q '^HTTP/1.1 200' answer
+    bpos key revoke "$(sed -n 's/^serve .* to the key //p' answer)"
+    KEY=$KEY ./authorize 2>&1 | tee answer
+    grep -q '^deny: revoked_key$' answer
+    grep -q '^HTTP/1.1 401' answer
+    KEY= ./authorize 2>&1 | grep 'deny: missing_key'
+}
+if [ "${#asked[@]}" = 0 ]; then
+    check "README.md, its quickstart and its program in C" bash -c "$(declare -f block quickstart); set -euo pipefail
+        out='$out'; quickstart"
+fi
+
+finish

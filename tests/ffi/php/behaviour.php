@@ -1,0 +1,261 @@
+<?php
+
+declare(strict_types=1);
+
+// What examples/php/Bpos.php does with good and bad input: `php behaviour.php LIBRARY NEWER OLDER`, of which NEWER has
+// another ABI and OLDER lacks functions.
+
+require __DIR__ . '/suite.php';
+
+[, $library, $newer, $older] = $argv;
+$header = HOME . '/include/bpos.ffi.h';
+
+function registry(): Bpos
+{
+    return Bpos::fromJson(DOCUMENT);
+}
+
+function ask(Bpos $bpos, ?string $key, string|BposStore|null $store = 'yourstore', ?array $at = null): BposDecision
+{
+    return $bpos->authorize($key, $store, 'GET', TARGET, $at);
+}
+
+// ---- The library ----
+
+test('nothing works before the library is loaded, and says so', function () {
+    fails('library', 'call Bpos::load() first', fn () => Bpos::fromJson(DOCUMENT));
+});
+test('a missing library is named', function () use ($header) {
+    fails('library', '/nowhere/libbpos.so.0', fn () => Bpos::load('/nowhere/libbpos.so.0', $header));
+});
+test('another library is named, and what it lacks', function () use ($header) {
+    fails('library', 'libm.so.6', fn () => Bpos::load('libm.so.6', $header));
+    fails('library', 'bpos_abi_version', fn () => Bpos::load('libm.so.6', $header));
+});
+test('a file that is no library is named', function () use ($header) {
+    fails('library', 'bpos.ffi.h', fn () => Bpos::load($header, $header));
+});
+test('a newer ABI is told, with both numbers', function () use ($newer, $header) {
+    fails('library', 'has the ABI 7, and Bpos.php needs 0', fn () => Bpos::load($newer, $header));
+});
+test('an older library is told by the function that it lacks', function () use ($older, $header) {
+    fails('library', 'bpos_version', fn () => Bpos::load($older, $header));
+});
+test('a missing header is named', function () use ($library) {
+    fails('library', '/nowhere/bpos.ffi.h', fn () => Bpos::load($library, '/nowhere/bpos.ffi.h'));
+});
+
+Bpos::load($library, $header);
+
+test('the library is loaded once, so that nothing in use is unloaded', function () use ($library, $header) {
+    fails('library', 'already', fn () => Bpos::load($library, $header));
+});
+
+// ---- To decide ----
+
+test('a store that was not found matches no key, and only ANY_STORE leaves the check out', function () {
+    $bpos = registry();
+    $key = $bpos->create(SPEC)->key->expose();
+    same('wrong_store', ask($bpos, $key, null)->reason);
+    same('wrong_store', ask($bpos, $key, '')->reason);
+    same('wrong_store', ask($bpos, $key, substr('x', 1))->reason); // an empty text of its own, not the literal
+    same('wrong_store', ask($bpos, $key, "yourstore\0")->reason);
+    same('allowed', ask($bpos, $key, 'yourstore')->reason);
+    same('allowed', ask($bpos, $key, Bpos::ANY_STORE)->reason);
+});
+test('no key and an empty one are missing; NUL, blank and other bytes are malformed', function () {
+    $bpos = registry();
+    $key = $bpos->create(SPEC)->key->expose();
+    same('missing_key', ask($bpos, null)->reason);
+    same('missing_key', ask($bpos, '')->reason);
+    $within = substr_replace($key, "\0", 20, 0);
+    foreach (["$key\0", "\0$key", $within, " $key", "$key\n", "$key\xff", "$key, $key"] as $bad) {
+        same('malformed_key', ask($bpos, $bad)->reason, bin2hex($bad));
+    }
+    same('allowed', ask($bpos, $key)->reason);
+});
+test('a NUL in the target or the method goes to the library whole', function () {
+    $bpos = registry();
+    $key = $bpos->create(SPEC)->key->expose();
+    same('unmapped_route', $bpos->authorize($key, 'yourstore', 'GET', TARGET . "\0")->reason);
+    same('unmapped_route', $bpos->authorize($key, 'yourstore', "GET\0", TARGET)->reason);
+    same('key_in_url', $bpos->authorize($key, 'yourstore', 'GET', TARGET . "?\0$key")->reason);
+});
+test('time is an argument: the limit is exact, and no test sleeps', function () {
+    $bpos = registry();
+    $key = $bpos->create([...SPEC, 'rate_limit' => 1])->key->expose();
+    $at = fn (int $us) => ask($bpos, $key, 'yourstore', [1_795_521_600_000, $us]);
+    same(61, $at(5_000_000)->resetS);
+    $refused = $at(65_000_000);
+    same(['rate_limited', 1], [$refused->reason, $refused->retryAfterS]);
+    same(true, $at(65_000_001)->allowed());
+});
+test('a scope is named by its name or its number', function () {
+    $bpos = registry();
+    $key = $bpos->create(SPEC)->key->expose();
+    same('allowed', $bpos->authorizeScope($key, 'yourstore', 'products:read')->reason);
+    same('allowed', $bpos->authorizeScope($key, 'yourstore', $bpos->scopeId('products:read'))->reason);
+    same('insufficient_scope', $bpos->authorizeScope($key, 'yourstore', 'products:write')->reason);
+    same(500, $bpos->authorizeScope($key, 'yourstore', 'products:reed')->status);
+    same(0, $bpos->scopeId("products:read\0"));
+});
+test('options are the library\'s: a policy of the host, and the right to change nothing', function () {
+    $route = ['method' => 'GET', 'path' => '/a', 'scope' => 'a:read'];
+    $policy = ['scopes' => [['name' => 'a:read']], 'routes' => [$route]];
+    same(12, Bpos::fromJson(DOCUMENT, ['policy' => $policy])->scopeId('a:read'));
+    fails('read_only', '', fn () => Bpos::fromJson(DOCUMENT, ['read_only' => true])->create(SPEC));
+    fails('format', '"polcy"', fn () => Bpos::fromJson(DOCUMENT, ['polcy' => $policy]));
+});
+
+// ---- Keys ----
+
+test('a key is created, changed, rotated and revoked', function () {
+    $bpos = registry();
+    $new = $bpos->create(SPEC);
+    $id = $new->record['id'];
+    $first = $new->key->expose();
+    same(300, $bpos->update($id, ['rate_limit' => 300])['rate_limit']);
+    $bpos->update($id, ['enabled' => false]);
+    same('disabled_key', ask($bpos, $first)->reason);
+    $bpos->update($id, ['enabled' => true]);
+    $second = $bpos->rotate($id, 3600)->key->expose();
+    same(['allowed', 'allowed'], [ask($bpos, $first)->reason, ask($bpos, $second)->reason]);
+    $third = $bpos->rotate($id, 0)->key->expose();
+    same(['unknown_key', 'allowed'], [ask($bpos, $second)->reason, ask($bpos, $third)->reason]);
+    $bpos->revoke($id);
+    same('revoked_key', ask($bpos, $third)->reason);
+    same(true, $bpos->get($id)['revoked_at'] !== null);
+    $counts = array_map(fn ($store) => count($bpos->list($store)), ['yourstore', '', 'other', Bpos::ANY_STORE]);
+    same([1, 0, 0, 1], $counts);
+});
+test('a name may be in any script', function () {
+    $name = "Café ☕ Ω \u{1d11e}";
+    same($name, registry()->create([...SPEC, 'name' => $name])->record['name']);
+});
+test('an error has the number, the name and the words of the library', function () {
+    fails('not_found', 'there is no key with the id "key_none"', fn () => registry()->revoke('key_none'));
+    fails('format', 'the member `name` is missing', fn () => registry()->create([]));
+    fails('invalid_argument', '', fn () => registry()->reload());
+    try {
+        registry()->revoke('key_none');
+    } catch (BposException $error) {
+        same(4, $error->getCode());
+    }
+});
+test('a secret is in no dump, no text and no serialization', function () {
+    $new = registry()->create(SPEC);
+    $secret = $new->key->expose();
+    ob_start();
+    var_dump($new, [$new->key]);
+    print_r($new);
+    echo $new->key, json_encode($new), $new->record['hint'];
+    $shown = ob_get_clean();
+    same(false, str_contains($shown, $secret));
+    same(true, str_contains($shown, substr($secret, 0, 9) . '****'));
+    foreach ([fn () => serialize($new), fn () => registry()->rotate('key_none', 1)] as $refused) {
+        try {
+            $refused();
+            same(true, false, 'nothing was thrown:');
+        } catch (LogicException | BposException $error) {
+            same(false, str_contains((string) $error, $secret));
+        }
+    }
+});
+test('what the log shows of a key is its beginning', function () {
+    same("a bpos_abcd************ b\0\xff", Bpos::redact("a bpos_abcd0123456789AB b\0\xff"));
+    same('', Bpos::redact(''));
+});
+
+// ---- Files ----
+
+test('a registry file is seen changing, by this and by another registry', function () {
+    $path = folder() . '/keys.json';
+    file_put_contents($path, DOCUMENT);
+    chmod($path, 0600);
+    [$writer, $reader] = [Bpos::open($path), Bpos::open($path, ['read_only' => true])];
+    $new = $writer->create(SPEC);
+    $key = $new->key->expose();
+    same('unknown_key', ask($reader, $key)->reason);
+    same([true, false], [$reader->reloadIfChanged(), $reader->reloadIfChanged()]);
+    same('allowed', ask($reader, $key)->reason);
+    $writer->revoke($new->record['id']);
+    $reader->reload();
+    same('revoked_key', ask($reader, $key)->reason);
+    file_put_contents($path, '{"version": 1');
+    fails('format', 'the registry document', fn () => $reader->reload());
+    same('revoked_key', ask($reader, $key)->reason);
+});
+test('a path may have any bytes but NUL', function () {
+    $path = folder() . "/keys \xff\xfe.json";
+    file_put_contents($path, DOCUMENT);
+    chmod($path, 0600);
+    same([], Bpos::open($path)->list(Bpos::ANY_STORE));
+    fails('io', 'NUL', fn () => Bpos::open("$path\0"));
+    fails('io', '', fn () => Bpos::open(''));
+    fails('io', 'No such file', fn () => Bpos::open("/nowhere/\xff"));
+});
+test('a document of a newer version is refused', function () {
+    fails('format', 'expected version 1; found 2', fn () => Bpos::fromJson('{"version": 2, "keys": []}'));
+});
+
+// ---- Lives ----
+
+test('after close all is denied with 500, cold calls say so, and closing again does nothing', function () {
+    $bpos = registry();
+    $key = $bpos->create(SPEC)->key->expose();
+    $before = ask($bpos, $key);
+    $bpos->close();
+    $bpos->close();
+    $after = ask($bpos, $key);
+    same([500, 'internal', false], [$after->status, $after->reason, $after->allowed()]);
+    same('internal', json_decode($after->body())->code);
+    same(500, $bpos->authorizeScope($key, 'yourstore', 'products:read')->status);
+    same(0, $bpos->scopeId('products:read'));
+    $cold = [
+        fn () => $bpos->create(SPEC), fn () => $bpos->get('key_1'), fn () => $bpos->list('yourstore'),
+        fn () => $bpos->revoke('key_1'), fn () => $bpos->reload(), fn () => $bpos->reloadIfChanged(),
+    ];
+    foreach ($cold as $call) {
+        fails('invalid_argument', 'the registry is closed', $call);
+    }
+    same([200, 2], [$before->status, count($before->headers())]); // a decision outlives its registry
+});
+test('a registry is not cloned, since its twin would be closed too', function () {
+    try {
+        clone registry();
+    } catch (Error) {
+        return;
+    }
+    same(true, false, 'nothing was thrown:');
+});
+test('the collector may run at any time', function () {
+    $answers = [];
+    for ($round = 0; $round < 200; $round++) {
+        $holder = new stdClass();
+        $holder->self = $holder; // which only the collector frees
+        $holder->bpos = registry();
+        $holder->key = $holder->bpos->create(SPEC)->key;
+        $holder->decision = ask($holder->bpos, $holder->key->expose());
+        $answers[] = $holder->decision;
+        unset($holder);
+        same(true, gc_collect_cycles() > 0);
+    }
+    foreach ($answers as $decision) {
+        same(['RateLimit-Policy: "default";q=60;w=60', 'RateLimit: "default";r=59;t=61'], $decision->headers());
+    }
+});
+test('a process that forks decides on, apart from its parent', function () {
+    $bpos = registry();
+    $key = $bpos->create([...SPEC, 'rate_limit' => 2])->key->expose();
+    same(1, ask($bpos, $key)->remaining);
+    $pid = pcntl_fork();
+    if ($pid === 0) {
+        $left = ask($bpos, $key)->remaining;
+        posix_kill(posix_getpid(), $left === 0 ? SIGUSR1 : SIGUSR2); // ends it without PHP's shutdown
+    }
+    pcntl_waitpid($pid, $status);
+    same(SIGUSR1, pcntl_wtermsig($status));
+    same(0, ask($bpos, $key)->remaining);
+});
+
+finish();
