@@ -1,0 +1,107 @@
+"""Keys masked in texts, and in what the `logging` module writes."""
+
+from __future__ import annotations
+
+import logging
+from ctypes import byref, c_char
+from typing import Any, AnyStr, Optional
+
+from ._library import library
+
+__all__ = ["RedactingFilter", "redact"]
+
+
+def redact(text: AnyStr) -> AnyStr:
+    """Masks every API key in a text, percent-encoded ones too: what stays of each is "bpos_" and the next four
+    characters, and then asterisks. The length stays.
+
+    >>> redact("GET /?key=bpos_QuickstartExampleNotSecret")
+    'GET /?key=bpos_Quic**********************'
+    """
+    if isinstance(text, str):
+        masked = _masked(text.encode("utf-8", "surrogatepass"))
+        return text if masked is None else masked.decode("utf-8", "surrogatepass")
+    if isinstance(text, bytes):
+        masked = _masked(text)
+        return text if masked is None else bytes(masked)
+    raise TypeError(f"text must be str or bytes, not {type(text).__name__}")
+
+
+def _masked(text: bytes) -> Optional[bytearray]:
+    """The text with its keys masked, or None if it has none."""
+    if not text:
+        return None
+    masked = bytearray(text)
+    return masked if library.bpos_redact(byref(c_char.from_buffer(masked)), len(masked)) else None
+
+
+class RedactingFilter(logging.Filter):
+    """Masks every API key in a log record: in its message, arguments, traceback, stack and extra attributes.
+
+    Add it to each handler, since a logger's own filters do not see what its children log:
+
+        for handler in logging.getLogger().handlers:
+            handler.addFilter(bpos.RedactingFilter())
+
+    A record without a key stays as it is, its arguments too. One with a key in its message has the finished message as
+    its `msg` and no arguments; one with a key in its traceback has the masked text as `exc_text` and no `exc_info`,
+    since whoever formats that again would write the key. It lets every record through, also one whose arguments do not
+    fit its message: that is logging's to report.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        try:
+            message = record.getMessage()
+        except Exception:
+            # Logging will print the message and its arguments apart, by their repr.
+            record.msg, record.args = _clean(record.msg, objects=True), _clean(record.args, objects=True)
+        else:
+            # Only the finished message shows a key whose parts come from several places.
+            if redact(message) != message:
+                record.msg, record.args = redact(message), ()
+        if record.exc_info:
+            text = record.exc_text or _traceback(record.exc_info)
+            if redact(text) != text:
+                record.exc_info, record.exc_text = None, text
+        for name, value in list(record.__dict__.items()):
+            record.__dict__[name] = _clean(value)
+        return True
+
+
+def _traceback(exc_info: Any) -> str:
+    try:
+        return logging.Formatter().formatException(exc_info)
+    except Exception:
+        return ""  # it is no exc_info, which is logging's to report
+
+
+_DEEPEST = 8
+
+
+def _clean(value: Any, *, objects: bool = False, depth: int = 0) -> Any:
+    """A value with its keys masked: texts, and those in plain containers. If `objects`, any other value whose repr
+    shows a key becomes its masked repr. What holds no key is not replaced."""
+    kind = type(value)
+    if isinstance(value, str):
+        return redact(value)
+    if isinstance(value, bytes):
+        return redact(value)
+    if kind in (dict, list, tuple) and depth < _DEEPEST:
+        if kind is dict:
+            cleaned = {
+                _clean(key, objects=objects, depth=depth + 1): _clean(item, objects=objects, depth=depth + 1)
+                for key, item in value.items()
+            }
+        else:
+            cleaned = kind(_clean(item, objects=objects, depth=depth + 1) for item in value)
+        return value if cleaned == value else cleaned
+    if objects or kind in (dict, list, tuple):
+        try:
+            text = repr(value)
+        except Exception:
+            return value
+        return value if redact(text) == text else redact(text)
+    return value

@@ -1,0 +1,360 @@
+"""The keys of a platform, ready to decide."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Mapping
+from ctypes import c_uint8
+from datetime import datetime, timedelta
+from typing import Any, List, Optional, Union
+
+from ._decision import SIZE, Decision, decision_of
+from ._errors import ClosedError
+from ._keys import KeyRecord, NewKey, Stats, date_text, new_key_of, record_of, stats_of
+from ._library import Handle, RawDecision, answer, call, library
+from ._request import ANY_STORE, Now, Store, Text, encoded, encoded_key, encoded_store
+
+__all__ = ["BUILT_IN_SCOPES", "Registry"]
+
+#: The scopes of the built-in policy. Their numbers, from 1, never change.
+BUILT_IN_SCOPES = (
+    "products:read",
+    "customers:read",
+    "sales:read",
+    "inventory:read",
+    "loyalty:read",
+    "gift_cards:read",
+    "store_credits:read",
+    "products:write",
+    "customers:write",
+    "inventory:write",
+    "webhooks:manage",
+)
+
+_authorize = library.bpos_authorize
+_authorize_at = library.bpos_authorize_at
+_authorize_scope = library.bpos_authorize_scope
+_authorize_scope_at = library.bpos_authorize_scope_at
+
+
+class _Unset:
+    """Stands for a part of a key that `update` leaves alone."""
+
+    def __repr__(self) -> str:
+        return "<unchanged>"
+
+
+_UNSET = _Unset()
+
+
+class Registry:
+    """The keys of a platform, ready to decide: `Registry.open` a file, or feed one in memory with `Registry.from_json`.
+
+    Any number of threads may use it at once, and any of them may change or close it meanwhile. After a change returns,
+    every decision that starts later, on any thread, is made with it. A forked child can authorize and reload.
+
+    >>> registry = Registry.from_json('{"version": 1, "keys": []}')
+    >>> new = registry.create(name="Website Sync", store="yourstore", scopes=["products:read"])
+    >>> decision = registry.authorize("GET", "/api/v1/products", api_key=new.key.expose(), store="yourstore")
+    >>> decision.allowed, decision.limit, decision.remaining
+    (True, 60, 59)
+    >>> str(registry.authorize("PATCH", "/api/v1/products/bulk", api_key=new.key.expose(), store="yourstore").reason)
+    'insufficient_scope'
+    >>> registry.close()
+    """
+
+    _handle: Optional[Handle] = None
+
+    def __init__(self) -> None:
+        raise TypeError("use Registry.open(path) or Registry.from_json(document)")
+
+    # ---- Opening and closing ----
+
+    @classmethod
+    def open(
+        cls,
+        path: Union[str, bytes, os.PathLike[str], os.PathLike[bytes]],
+        *,
+        policy: Union[str, bytes, Mapping[str, Any], None] = None,
+        read_only: bool = False,
+    ) -> Registry:
+        """Opens a registry file. Changes are written to it; those that others write to it are seen by `reload()` and
+        `reload_if_changed()`, and before each change.
+
+        policy: the host's own, as JSON text or as an object; None for the built-in one. A text is read more
+            strictly: an object cannot tell that a member was there twice.
+        read_only: whether changes are refused.
+
+        Raises FileError if the file cannot be read; FilePermissionError if others may write it; FormatError,
+        ConflictError or LimitError if it is no sound registry document, or the policy is not sound.
+        """
+        return cls._made(library.bpos_registry_open, os.fsencode(path), policy, read_only)
+
+    @classmethod
+    def from_json(
+        cls,
+        document: Text,
+        *,
+        policy: Union[str, bytes, Mapping[str, Any], None] = None,
+        read_only: bool = False,
+    ) -> Registry:
+        """Makes a memory registry from a document: the host's own database is the source of truth, and feeds changes in
+        with `apply()`. Nothing is ever written; `export()` gives what the changes below made.
+
+        Raises FormatError, ConflictError or LimitError if the document or the policy is not sound.
+        """
+        return cls._made(library.bpos_registry_from_json, encoded(document, "document"), policy, read_only)
+
+    @classmethod
+    def _made(cls, function: Any, source: bytes, policy: Any, read_only: bool) -> Registry:
+        members = [b'"read_only": ' + (b"true" if read_only else b"false")]
+        if policy is not None:
+            policy = _json(policy, "policy")
+            members.append(b'"policy": ' + policy)
+        options = b"{" + b", ".join(members) + b"}"
+        handle = Handle()
+        call(function, source, len(source), options, len(options), handle)
+
+        names = BUILT_IN_SCOPES if policy is None else [scope["name"] for scope in json.loads(policy)["scopes"]]
+        registry = object.__new__(cls)
+        registry._scope_ids = {name: library.bpos_scope_id(handle, name.encode(), len(name)) for name in names}
+        registry._scope_names = {number: name for name, number in registry._scope_ids.items()}
+        registry._handle = handle
+        return registry
+
+    _scope_ids: dict[str, int]
+    _scope_names: dict[int, str]
+
+    def close(self) -> None:
+        """Ends the use of the registry; every later call raises ClosedError, but a second `close()` does nothing. Calls
+        that other threads have begun end as if it were open, and its memory is freed with the last of them."""
+        self._handle = None
+
+    def __enter__(self) -> Registry:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # ---- Deciding ----
+
+    def authorize(
+        self, method: Text, target: Text, *, api_key: Optional[Text], store: Store, at: Optional[Now] = None
+    ) -> Decision:
+        """Decides on a request by its method and target.
+
+        target: the request target as it was received, path and query, not decoded.
+        api_key: the value of the X-API-Key header as it was received; None if there is none. For several headers, pass
+            something malformed such as ","; never pick one of them.
+        store: the store that the request is for. None and an empty one match no key; `ANY_STORE` leaves that check out.
+        at: the time; None for now.
+
+        Never raises for what a client sends. Raises ClosedError after `close()`, and TypeError for a wrong type.
+        """
+        handle = self._handle
+        if handle is None:
+            raise ClosedError
+        # What is usual is encoded here: a call for each would cost more than the decision itself.
+        if type(method) is not bytes:
+            method = method.encode("utf-8", "surrogatepass") if type(method) is str else encoded(method, "method")
+        if type(target) is not bytes:
+            target = target.encode("utf-8", "surrogatepass") if type(target) is str else encoded(target, "target")
+        key = api_key.encode("utf-8", "surrogatepass") if type(api_key) is str else encoded_key(api_key)
+        name = store.encode("utf-8", "surrogatepass") if type(store) is str else encoded_store(store)
+        out = RawDecision(SIZE)
+        if at is None:
+            _authorize(
+                handle, key, len(key or b""), name, len(name or b""), method, len(method), target, len(target), out
+            )
+        else:
+            request = handle, key, len(key or b""), name, len(name or b""), method, len(method), target, len(target)
+            _authorize_at(*request, at.unix_ms, at.monotonic_us, out)
+        return decision_of(out, self._scope_names)
+
+    def authorize_scope(
+        self, scope: str, *, api_key: Optional[Text], store: Store, at: Optional[Now] = None
+    ) -> Decision:
+        """Decides on a request whose scope the host names: for hosts that route by themselves. The operation counts as
+        writing if the scope does. The request target is not known, so a key in a URL is the host's to refuse.
+
+        scope: its whole name, such as "products:read". One that the policy does not have is answered with 500.
+
+        Everything else is as with `authorize`.
+        """
+        handle = self._handle
+        if handle is None:
+            raise ClosedError
+        if not isinstance(scope, str):
+            raise TypeError(f"scope must be str, not {type(scope).__name__}")
+        key = api_key.encode("utf-8", "surrogatepass") if type(api_key) is str else encoded_key(api_key)
+        name = store.encode("utf-8", "surrogatepass") if type(store) is str else encoded_store(store)
+        number = self._scope_ids.get(scope, 0)
+        out = RawDecision(SIZE)
+        if at is None:
+            _authorize_scope(handle, key, len(key or b""), name, len(name or b""), number, out)
+        else:
+            when = at.unix_ms, at.monotonic_us
+            _authorize_scope_at(handle, key, len(key or b""), name, len(name or b""), number, *when, out)
+        return decision_of(out, self._scope_names)
+
+    # ---- The life of a key ----
+
+    def create(
+        self,
+        *,
+        name: str,
+        store: str,
+        scopes: Iterable[str],
+        rate_limit: int = 60,
+        expires_at: Optional[datetime] = None,
+        test_mode: bool = False,
+    ) -> NewKey:
+        """Creates a key, which is admitted by every decision that starts later. The answer holds its plaintext, this
+        once.
+
+        rate_limit: how many requests are admitted in any 60 seconds, 1 to 1000.
+        expires_at: from when on it is denied, a datetime with a time zone, to the millisecond.
+
+        Raises FormatError if a part is not as it has to be; LimitError if the registry is full; ReadOnlyError;
+        FileError or another error of `reload()` if the file could not be read or written. After these nothing has
+        changed. NotDurableError if the file was written but may be lost should the machine stop now: find the key with
+        `list()`, revoke it and create another, since nobody knows its plaintext.
+        """
+        spec = {"name": name, "store": store, "scopes": _names(scopes), "rate_limit": rate_limit}
+        spec.update(expires_at=date_text(expires_at), test_mode=test_mode)
+        return new_key_of(self._answer(library.bpos_key_create, _json(spec, "spec")))
+
+    def update(
+        self,
+        id: Text,
+        *,
+        name: Union[str, _Unset] = _UNSET,
+        scopes: Union[Iterable[str], _Unset] = _UNSET,
+        rate_limit: Union[int, _Unset] = _UNSET,
+        expires_at: Union[datetime, None, _Unset] = _UNSET,
+        test_mode: Union[bool, _Unset] = _UNSET,
+        enabled: Union[bool, _Unset] = _UNSET,
+    ) -> KeyRecord:
+        """Changes the parts of a key that are given, and leaves the others. `enabled=False` disables the key for now.
+        What was admitted still counts: a limit changes live.
+
+        scopes: in the place of all it had.
+        expires_at: None for none.
+
+        Raises NotFoundError if no key has the id; ConflictError if the key is revoked; and as `create`. NotDurableError
+        if it is not sure that the file has the change: what it takes away is in force in this process all the same, and
+        what it grants is not. Change the key again.
+        """
+        patch: dict[str, object] = {"name": name, "rate_limit": rate_limit, "test_mode": test_mode, "enabled": enabled}
+        patch["scopes"] = scopes if isinstance(scopes, _Unset) else _names(scopes)
+        patch["expires_at"] = expires_at if isinstance(expires_at, _Unset) else date_text(expires_at)
+        patch = {part: value for part, value in patch.items() if value is not _UNSET}
+        return record_of(json.loads(self._answer(library.bpos_key_update, encoded(id, "id"), _json(patch, "patch"))))
+
+    def rotate(self, id: Text, *, grace: timedelta) -> NewKey:
+        """Gives a key another secret; its id, limit, expiry and counts stay.
+
+        grace: for how much longer the secret before works too, at most 366 days and never past the key's expiry; a
+            fraction of a second is left out. `timedelta(0)` ends it now. One in grace from an earlier rotation ends
+            now.
+
+        Raises NotFoundError if no key has the id; ConflictError if the key is revoked or expired; LimitError if the
+        grace is too long; ValueError if it is negative; and as `create`.
+        """
+        if not isinstance(grace, timedelta):
+            raise TypeError(f"grace must be a timedelta, not {type(grace).__name__}")
+        grace_s = grace // timedelta(seconds=1)
+        if grace_s < 0:
+            raise ValueError(f"the grace is {grace}; expected 0 to 366 days")
+        handle, id = self._open(), encoded(id, "id")
+        return new_key_of(answer(library.bpos_key_rotate, handle, id, len(id), grace_s))
+
+    def revoke(self, id: Text) -> None:
+        """Revokes a key, for good: nothing enables it again, and every decision that starts later denies it.
+
+        Raises NotFoundError if no key has the id; ReadOnlyError. NotDurableError if it is not sure that the file says
+        so: the key is denied in this process all the same, but other processes, and this one after a restart, may still
+        admit
+        it: free the disk or mend the folder, and revoke it again.
+        """
+        handle, id = self._open(), encoded(id, "id")
+        call(library.bpos_key_revoke, handle, id, len(id))
+
+    def remove(self, id: Text) -> None:
+        """Forgets a key that is revoked or expired. Its secret is unknown from then on, which is denied as well.
+
+        Raises NotFoundError if no key has the id; ConflictError if the key is neither revoked nor expired; and as
+        `revoke`.
+        """
+        handle, id = self._open(), encoded(id, "id")
+        call(library.bpos_key_remove, handle, id, len(id))
+
+    def get(self, id: Text) -> KeyRecord:
+        """A key's record. Raises NotFoundError if no key has the id."""
+        return record_of(json.loads(self._answer(library.bpos_key_get, encoded(id, "id"))))
+
+    def list(self, *, store: Store = ANY_STORE) -> List[KeyRecord]:
+        """The records of all keys, or of a store's, in the order of the document. None and an empty store have no key.
+        Its cost grows with the registry, not only with the answer."""
+        name = encoded_store(store)
+        records = answer(library.bpos_key_list, self._open(), name, len(name or b""))
+        return [record_of(record) for record in json.loads(records)]
+
+    # ---- The document ----
+
+    def reload(self) -> None:
+        """Reads the registry file again and decides by it from now on. All or nothing: after an error, what was in
+        force stays. Keys whose id stays keep their window and their counts; a key that was revoked here stays revoked.
+
+        Raises as `open`; StaleError if the file's revision is lower than the one in force; InvalidArgumentError for a
+        memory registry.
+        """
+        call(library.bpos_registry_reload, self._open())
+
+    def reload_if_changed(self) -> bool:
+        """Reads the registry file again if it has changed since it was last read or written here, which one call to the
+        operating system finds out: for hosts that look every second or so. Whether it had changed. Raises as
+        `reload()`, and then the next call tries again."""
+        changed = c_uint8()
+        call(library.bpos_registry_reload_if_changed, self._open(), changed)
+        return changed.value == 1
+
+    def apply(self, records: Union[str, bytes, Iterable[Mapping[str, Any]]]) -> None:
+        """Feeds changes into a memory registry: records as in the registry document, as objects or as the JSON text of
+        an array. One with a known id replaces the one before, and keeps its window; others are added. All or nothing.
+
+        Raises FormatError or LimitError for a malformed record; ConflictError for a duplicate id or digest, or a
+        revoked key brought back; InvalidArgumentError for a file registry; ReadOnlyError for a read-only one.
+        """
+        text = _json(records if isinstance(records, (str, bytes)) else [*records], "records")
+        call(library.bpos_registry_apply, self._open(), text, len(text))
+
+    def export(self) -> bytes:
+        """The registry document that is in force, as JSON. It holds digests, and no key."""
+        return bytes(answer(library.bpos_registry_export, self._open()))
+
+    def stats(self) -> Stats:
+        """What the registry has counted. Reads the counters of every key, so its cost grows with them."""
+        return stats_of(json.loads(answer(library.bpos_registry_stats, self._open())))
+
+    # ---- What the methods share ----
+
+    def _open(self) -> Handle:
+        if self._handle is None:
+            raise ClosedError
+        return self._handle
+
+    def _answer(self, function: Any, *texts: bytes) -> bytearray:
+        return answer(function, self._open(), *(part for text in texts for part in (text, len(text))))
+
+
+def _names(scopes: Iterable[str]) -> List[str]:
+    if isinstance(scopes, str):  # which is an iterable of letters
+        raise TypeError(f'scopes must be several names, not one str: ["{scopes}"]')
+    return [*scopes]
+
+
+def _json(value: object, what: str) -> bytes:
+    """A JSON text as it is, or the text of a value."""
+    return encoded(value, what) if isinstance(value, (str, bytes)) else json.dumps(value).encode()

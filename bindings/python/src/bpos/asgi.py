@@ -1,0 +1,102 @@
+"""ASGI middleware: for FastAPI, Starlette, Quart, Litestar and any other ASGI application.
+
+    from bpos.asgi import Middleware
+
+    app.add_middleware(Middleware, registry=registry, store=lambda scope: "yourstore")
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, MutableMapping
+from typing import Any, Callable
+
+from ._decision import Decision
+from ._redaction import RedactingFilter
+from ._registry import Registry
+from ._request import Store
+from ._target import target_of
+
+__all__ = ["Middleware"]
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+_log = logging.getLogger("bpos.asgi")
+_log.addFilter(RedactingFilter())
+
+
+class Middleware:
+    """Lets a request through to the application, or answers it with its denial.
+
+    store: gives the store that a request is for, from its ASGI scope. None and an empty one match no key.
+
+    The decision is in `scope["bpos.decision"]`, for the application and for what is around this middleware, a log for
+    instance. The application does not see the X-API-Key header, and its answer gets the RateLimit headers. A websocket
+    is asked for as GET. If the store cannot be found, because `store` raised, or the registry is closed, the answer is
+    a 500, and the log `bpos.asgi` says why.
+    """
+
+    def __init__(self, app: App, registry: Registry, *, store: Callable[[Scope], Store]) -> None:
+        self.app = app
+        self.registry = registry
+        self.store = store
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            return await self.app(scope, receive, send)
+        if scope["type"] not in ("http", "websocket"):
+            raise ValueError(f"bpos cannot decide on the ASGI scope type {scope['type']!r}")
+
+        decision = scope["bpos.decision"] = self._decide(scope)
+        headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in decision.headers]
+        if not decision:
+            return await _deny(decision, headers, scope, receive, send)
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] in _ANSWERS:
+                message = {**message, "headers": [*message.get("headers", ()), *headers]}
+            await send(message)
+
+        others = [(name, value) for name, value in scope["headers"] if name.lower() != b"x-api-key"]
+        await self.app({**scope, "headers": others}, receive, send_with_headers)
+
+    def _decide(self, scope: Scope) -> Decision:
+        try:
+            keys = [value for name, value in scope["headers"] if name.lower() == b"x-api-key"]
+            return self.registry.authorize(
+                scope.get("method", "GET"),
+                target_of(
+                    scope.get("raw_path"),
+                    scope["path"].encode("utf-8", "surrogatepass"),
+                    scope.get("query_string", b""),
+                ),
+                # HTTP reads several as one, joined by commas. No key has a comma, so none of them is picked.
+                api_key=b",".join(keys) if keys else None,
+                store=self.store(scope),
+            )
+        except Exception:
+            _log.exception("a request could not be decided on, and is answered with 500")
+            return Decision()
+
+
+_ANSWERS = ("http.response.start", "websocket.accept", "websocket.http.response.start")
+
+
+async def _deny(
+    decision: Decision, headers: list[tuple[bytes, bytes]], scope: Scope, receive: Receive, send: Send
+) -> None:
+    prefix = ""
+    if scope["type"] == "websocket":
+        await receive()  # its "websocket.connect"
+        if "websocket.http.response" not in (scope.get("extensions") or {}):
+            return await send({"type": "websocket.close", "code": 1008})  # which the server answers with 403
+        prefix = "websocket."
+    body = decision.body
+    headers = [*headers, (b"Content-Length", b"%d" % len(body))]
+    body = b"" if scope.get("method") == "HEAD" else body
+    await send({"type": prefix + "http.response.start", "status": decision.status, "headers": headers})
+    await send({"type": prefix + "http.response.body", "body": body})

@@ -1,0 +1,89 @@
+"""WSGI middleware: for Flask, Django, Pyramid, Bottle and any other WSGI application.
+
+    from bpos.wsgi import Middleware
+
+    app.wsgi_app = Middleware(app.wsgi_app, registry, store=lambda environ: "yourstore")
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, Callable
+
+from ._decision import Decision
+from ._redaction import RedactingFilter
+from ._registry import Registry
+from ._request import Store
+from ._target import target_of
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+__all__ = ["Middleware"]
+
+_log = logging.getLogger("bpos.wsgi")
+_log.addFilter(RedactingFilter())
+
+
+class Middleware:
+    """Lets a request through to the application, or answers it with its denial.
+
+    store: gives the store that a request is for, from its WSGI environment. None and an empty one match no key.
+
+    The decision is in `environ["bpos.decision"]`, for the application and for what is around this middleware, a log for
+    instance. The X-API-Key header is taken out of the environment, and the application's answer gets the RateLimit
+    headers. If the store cannot be found, because `store` raised, or the registry is closed, the answer is a 500, and
+    the log `bpos.wsgi` says why.
+
+    The target is REQUEST_URI or RAW_URI, which most servers give as it was received; without them it is made of
+    SCRIPT_NAME, PATH_INFO and QUERY_STRING.
+    """
+
+    def __init__(
+        self, app: WSGIApplication, registry: Registry, *, store: Callable[[WSGIEnvironment], Store]
+    ) -> None:
+        self.app = app
+        self.registry = registry
+        self.store = store
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        decision = environ["bpos.decision"] = self._decide(environ)
+        environ.pop("HTTP_X_API_KEY", None)
+        headers = decision.headers
+        if not decision:
+            body = decision.body
+            status = f"{decision.status} {HTTPStatus(decision.status).phrase}"
+            start_response(status, [*headers, ("Content-Length", str(len(body)))])
+            return [] if environ["REQUEST_METHOD"] == "HEAD" else [body]
+
+        def start_with_headers(status: str, own: list[tuple[str, str]], *exc_info: Any) -> Callable[[bytes], object]:
+            return start_response(status, [*own, *headers], *exc_info)
+
+        return self.app(environ, start_with_headers)
+
+    def _decide(self, environ: WSGIEnvironment) -> Decision:
+        try:
+            path = environ.get("PATH_INFO", "")
+            raw = environ.get("REQUEST_URI", environ.get("RAW_URI"))
+            if raw is None:
+                path = environ.get("SCRIPT_NAME", "") + path
+            api_key = environ.get("HTTP_X_API_KEY")
+            return self.registry.authorize(
+                environ["REQUEST_METHOD"],
+                target_of(
+                    None if raw is None else _received(raw), _received(path), _received(environ.get("QUERY_STRING", ""))
+                ),
+                # Servers join several by commas. No key has a comma, so none of them is picked.
+                api_key=None if api_key is None else _received(api_key),
+                store=self.store(environ),
+            )
+        except Exception:
+            _log.exception("a request could not be decided on, and is answered with 500")
+            return Decision()
+
+
+def _received(text: str) -> bytes:
+    """The bytes that WSGI shows as a str of Latin-1 (PEP 3333)."""
+    return text.encode("latin-1")
