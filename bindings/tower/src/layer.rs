@@ -1,0 +1,111 @@
+//! How a host says what to decide by.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use bpos::{Denial, Grant, Registry, Scope};
+use http::request::Parts;
+use tower_layer::Layer;
+
+use crate::facts;
+use crate::service::Authorize;
+
+/// Puts [`Authorize`] around a service.
+///
+/// It is cheap to clone, and its clones share the registry: `registry.reload()` elsewhere is in force here at once.
+#[derive(Clone)]
+pub struct AuthorizeLayer<F = AnyStore> {
+    registry: Arc<Registry>,
+    /// `None` leaves the check of the store out.
+    store: Option<F>,
+    /// `None` lets the policy's routes tell the scope.
+    scope: Option<Scope>,
+}
+
+/// The type of a layer that asks for no store: [`AuthorizeLayer::any_store`].
+pub type AnyStore = fn(&Parts) -> Option<Cow<'_, str>>;
+
+impl<F> AuthorizeLayer<F>
+where
+    F: Fn(&Parts) -> Option<Cow<'_, str>>,
+{
+    /// Authorizes each request for the store that `store` finds in it: by its host, by a header of a trusted proxy, or
+    /// always the same.
+    ///
+    /// `None` means that the request names no store. Then no key is the right one, and the request is denied: a
+    /// look-up that failed must not leave the check out.
+    ///
+    /// ```
+    /// # let registry = std::sync::Arc::new(bpos::Registry::from_json(br#"{"version": 1, "keys": []}"#)?);
+    /// use bpos_tower::AuthorizeLayer;
+    ///
+    /// let one_store = AuthorizeLayer::new(registry.clone(), |_| Some("yourstore".into()));
+    /// let by_header = AuthorizeLayer::new(registry, |parts| {
+    ///     parts.headers.get("x-store")?.to_str().ok().map(Into::into)
+    /// });
+    /// # let _ = (one_store, by_header);
+    /// # Ok::<(), bpos::Error>(())
+    /// ```
+    pub fn new(registry: Arc<Registry>, store: F) -> Self {
+        Self { registry, store: Some(store), scope: None }
+    }
+}
+
+impl AuthorizeLayer {
+    /// Authorizes each request whatever store its key belongs to. The check is left out: whoever serves the request
+    /// must serve the store of its [`Grant`], and no other.
+    pub fn any_store(registry: Arc<Registry>) -> Self {
+        Self { registry, store: None, scope: None }
+    }
+}
+
+impl<F> AuthorizeLayer<F> {
+    /// Names the scope that the requests need, whatever the policy's routes say: for a host that routes by itself. A
+    /// request writes if the scope does; its method is not looked at.
+    ///
+    /// ```
+    /// use axum::{Router, routing::get};
+    /// use bpos::Scope;
+    /// use bpos_tower::AuthorizeLayer;
+    ///
+    /// # let registry = std::sync::Arc::new(bpos::Registry::from_json(br#"{"version": 1, "keys": []}"#)?);
+    /// let authorize = AuthorizeLayer::new(registry, |_| Some("yourstore".into()));
+    /// let app: Router = Router::new()
+    ///     .route("/reports", get("all the sales").layer(authorize.clone().scope(Scope::SALES_READ)))
+    ///     .route("/hooks", get("all the hooks").layer(authorize.scope(Scope::WEBHOOKS_MANAGE)));
+    /// # let _ = app;
+    /// # Ok::<(), bpos::Error>(())
+    /// ```
+    ///
+    /// A scope that the registry's policy does not have is 500. [`Registry::scope`] finds one by its name.
+    #[must_use]
+    pub fn scope(self, scope: Scope) -> Self {
+        Self { scope: Some(scope), ..self }
+    }
+}
+
+impl<F> AuthorizeLayer<F>
+where
+    F: Fn(&Parts) -> Option<Cow<'_, str>>,
+{
+    pub(crate) fn decide(&self, parts: &Parts) -> Result<Grant, Denial> {
+        let store = self.store.as_ref().map(|store| store(parts).unwrap_or_default());
+        let request = bpos::Request::new(parts.method.as_str(), facts::target(parts))
+            .api_key(facts::api_key(parts))
+            .store(store.as_deref());
+        match (self.scope, facts::now(parts)) {
+            (None, None) => self.registry.authorize(&request),
+            (None, Some(now)) => self.registry.authorize_at(&request, now),
+            (Some(scope), None) => self.registry.authorize_scope(&request, scope),
+            (Some(scope), Some(now)) => self.registry.authorize_scope_at(&request, scope, now),
+        }
+    }
+}
+
+impl<S, F: Clone> Layer<S> for AuthorizeLayer<F> {
+    type Service = Authorize<S, F>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        Authorize::new(inner, self.clone())
+    }
+}
