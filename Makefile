@@ -1,6 +1,9 @@
 # make demo   the main job on real input: a server behind bpos, asked by curl
 # make test   every test, in every language
 # make lib    libbpos.so, libbpos.so.0 and libbpos.a, in target/lib (or $CARGO_TARGET_DIR/lib)
+# make all    the libraries and the command: all that is installed
+# make install PREFIX=/usr/local DESTDIR=      the libraries, headers and command, so that other builds find them
+# make uninstall PREFIX=/usr/local DESTDIR=    takes them away again
 # make header include/bpos.h and include/bpos.ffi.h, from the source
 # make check  formatting, lints, documentation
 # make bench  what a decision costs, beside the hash of its key
@@ -9,27 +12,48 @@ CARGO ?= cargo
 PYTHON ?= python3
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 LIB := $(TARGET)/lib
+COMMAND := $(TARGET)/release/bpos
+SUITES := tests/c/run.sh tests/cpp/run.sh bindings/go/test.sh bindings/python/test.sh tests/ffi/run.sh \
+  tests/install/run.sh tests/docs/run.sh
+SOURCES := Cargo.toml Cargo.lock cli/Cargo.toml $(wildcard src/*.rs src/*/*.rs cli/src/*.rs cli/src/*/*.rs)
 
-.PHONY: demo test lib header check bench tools
+.PHONY: demo test lib all install uninstall header check bench tools
 
 demo: need-$(CARGO) need-curl
 	$(CARGO) build --release --example server
 	$(CARGO) build --release --package bpos-cli
 	examples/demo.sh
 
-test: tools lib
+test: tools all
 	$(CARGO) test --workspace --all-features
 	$(PYTHON) tests/vectors/generate.py --check
-	BPOS_LIB=$(abspath $(LIB)) tests/c/run.sh
+	for suite in $(SUITES); do BPOS_LIB=$(abspath $(LIB)) BPOS_COMMAND=$(abspath $(COMMAND)) $$suite || exit 1; done
 
 # The C libraries are built apart: the one with a SONAME, which rustc does not set, and the one to link statically.
-lib:
+lib: need-$(CARGO)
 	$(CARGO) rustc --release --lib --features ffi --crate-type cdylib -- -C link-arg=-Wl,-soname,libbpos.so.0
 	$(CARGO) rustc --release --lib --features ffi --crate-type staticlib
 	mkdir -p $(LIB)
 	cp $(TARGET)/release/libbpos.so $(LIB)/libbpos.so.0
 	ln -sf libbpos.so.0 $(LIB)/libbpos.so
 	cp $(TARGET)/release/libbpos.a $(LIB)/libbpos.a
+
+# What is newer than its sources is not built again, so that root needs no cargo: make all && sudo make install
+all: $(LIB)/libbpos.a $(COMMAND)
+
+$(LIB)/libbpos.a: $(SOURCES)
+	$(MAKE) lib
+
+$(COMMAND): $(SOURCES)
+	$(CARGO) build --release --package bpos-cli
+	touch $@
+
+# packaging/install.sh says which folders can be named, besides PREFIX and DESTDIR.
+install: all
+	packaging/install.sh install $(LIB) $(COMMAND)
+
+uninstall:
+	packaging/install.sh uninstall
 
 header:
 	$(CARGO) run --quiet --package bpos-header
@@ -42,10 +66,11 @@ check:
 bench:
 	$(CARGO) bench --bench authorize --bench lifecycle
 
-tools: $(addprefix need-,$(CARGO) gcc g++ nm readelf valgrind strace curl $(PYTHON))
+tools: $(addprefix need-,$(CARGO) gcc g++ clang++ nm readelf pkg-config cmake valgrind strace curl php node npm $(PYTHON))
 
 # What is not there is named, with how to get it.
 need-%:
 	@command -v $* >/dev/null || { \
-	  echo "$* is missing: install it (cargo by rustup; on Debian gcc g++ binutils valgrind strace curl python3 by apt-get)"; \
+	  echo "$* is missing: install it (cargo by rustup; on Debian by apt-get install binutils clang cmake curl g++ gcc \"; \
+	  echo "  golang-golang-x-time-dev nodejs npm php-cli pkg-config python3 python3-venv strace valgrind)"; \
 	  exit 1; }

@@ -232,8 +232,8 @@ typedef int32_t bpos_status;
  *
  * The caller owns it, sets `size` to sizeof(bpos_error) and passes it to one call; it holds no pointer and needs no
  * freeing. One thread may use it at a time. Every function that takes one takes NULL too, and then says only the status.
- * A call that succeeds writes BPOS_OK and an empty message. One that is smaller than the library knows it, or
- * misaligned, is BPOS_ERR_INVALID_ARGUMENT: the call does nothing and writes nothing.
+ * A call that succeeds writes BPOS_OK and an empty message. One that is smaller than this version of the ABI has
+ * it, or misaligned, is BPOS_ERR_INVALID_ARGUMENT: the call does nothing and writes nothing.
  */
 typedef struct bpos_error {
     /**

@@ -51,6 +51,7 @@ if [ -z "${BPOS_PREFIX:-}" ]; then
 fi
 export PATH=$PREFIX/bin:$PATH
 export PKG_CONFIG_PATH=$PREFIX/lib/pkgconfig CMAKE_PREFIX_PATH=$PREFIX LD_LIBRARY_PATH=$PREFIX/lib
+export CGO_CPPFLAGS=-DPREFIX=$PREFIX # Go's cache of what it built does not ask pkg-config where that was
 export CARGO_TARGET_DIR=$target/docs # what it compiles is used again by the next run
 
 # The frameworks are fetched but once. What a page installs beside them is gone afterwards.

@@ -1,5 +1,5 @@
-//! A tower layer that lets a request through only if its API key allows it: [`bpos`] for
-//! axum, hyper, tonic, and whatever else is made of tower services.
+//! A tower layer that lets a request through only if its API key allows it: [`bpos`] for axum, hyper, tonic, and
+//! whatever else is made of tower services.
 //!
 //! ```
 //! use std::sync::Arc;
