@@ -15,6 +15,8 @@ LIB := $(TARGET)/lib
 COMMAND := $(TARGET)/release/bpos
 SUITES := tests/c/run.sh tests/cpp/run.sh bindings/go/test.sh bindings/python/test.sh tests/ffi/run.sh \
   tests/install/run.sh tests/docs/run.sh
+PACKAGES := binutils clang cmake curl g++ gcc golang-golang-x-time-dev nodejs npm php-cli pkg-config python3 \
+  python3-venv strace valgrind
 SOURCES := Cargo.toml Cargo.lock cli/Cargo.toml $(wildcard src/*.rs src/*/*.rs cli/src/*.rs cli/src/*/*.rs)
 
 .PHONY: demo test lib all install uninstall header check bench tools
@@ -71,6 +73,4 @@ tools: $(addprefix need-,$(CARGO) gcc g++ clang++ nm readelf pkg-config cmake va
 # What is not there is named, with how to get it.
 need-%:
 	@command -v $* >/dev/null || { \
-	  echo "$* is missing: install it (cargo by rustup; on Debian by apt-get install binutils clang cmake curl g++ gcc \"; \
-	  echo "  golang-golang-x-time-dev nodejs npm php-cli pkg-config python3 python3-venv strace valgrind)"; \
-	  exit 1; }
+	  echo "$* is missing: install it (cargo by rustup; on Debian by apt-get install $(PACKAGES))"; exit 1; }
