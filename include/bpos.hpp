@@ -149,6 +149,7 @@ public:
     constexpr store(std::string_view name) noexcept : name_(name.data() == nullptr ? "" : name) {}
     constexpr store(const char* name) noexcept : name_(name == nullptr ? "" : name) {}
     store(const std::string& name) noexcept : name_(name) {}
+    store(std::string&&) = delete;  // it would be gone before the call
     constexpr store(any_store_t) noexcept : name_() {}
     store(std::nullptr_t) = delete;
 
@@ -159,7 +160,7 @@ private:
     std::string_view name_ = "";
 };
 
-/// The facts of a request. What is left out denies.
+/// The facts of a request, as views of the host's texts, which must live until the call. What is left out denies.
 struct request {
     /// The value of the X-API-Key header as it was received. std::string_view{} if there is none; if there are
     /// several, "," (no key has a comma): never pick one of them.

@@ -60,7 +60,7 @@ uninstall_all() {
 
 check_name() { # FOLDER
     case $1 in
-    *[[:space:]\"\'\\\$\&\|\;]*) fail "'$1' has a blank or a quote in it: pkg-config would not read it" ;;
+    *[[:space:]\"\'\\\$\&\|\;\#]*) fail "'$1' has a blank, a quote or a \`#\` in it: pkg-config would not read it" ;;
     /*) ;;
     *) fail "'$1' is no absolute path: the installed files name it, wherever they are read" ;;
     esac

@@ -610,11 +610,11 @@ impl<'de> Object<'de> for OptionsSpec {
         let (mut policy, mut read_only) = (None, None);
         while let Some(member) = map.next_key_seed(MemberName(&["policy", "read_only"]))? {
             match member {
-                "policy" => once(&mut policy, member, || map.next_value_seed(OrNull(object::<PolicySpec>()))),
+                "policy" => once(&mut policy, member, || map.next_value_seed(object::<PolicySpec>())),
                 _ => once(&mut read_only, member, || map.next_value()),
             }?;
         }
-        Ok(Self { policy: policy.flatten(), read_only: read_only.unwrap_or(false) })
+        Ok(Self { policy, read_only: read_only.unwrap_or(false) })
     }
 }
 

@@ -38,6 +38,7 @@ mod scope;
 mod secret;
 mod stats;
 mod store;
+mod spelling;
 mod sync;
 mod table;
 mod tally;

@@ -3,9 +3,9 @@
 use once_cell::race::OnceBox;
 
 use crate::error::{Error, ErrorKind};
-use crate::key::percent_byte;
 use crate::routes::{Routes, Segment, Tree};
 use crate::scope::{BUILT_IN, Scope, ScopeSet};
+use crate::spelling::{Spellings, encoded_byte};
 use crate::text::ScopeName;
 
 /// The longest path that matches a route, in bytes.
@@ -45,6 +45,7 @@ pub struct Policy {
     /// The place in `scopes` of each scope, by its number; the documentation's keep theirs in every policy.
     places: Vec<Option<u8>>,
     routes: Tree<Vec<Route>>,
+    spellings: Spellings,
 }
 
 #[derive(Debug, Clone)]
@@ -146,7 +147,7 @@ impl Policy {
 
     /// What the route of this method and path needs. Any doubt about the path is no match.
     pub(crate) fn route(&self, method: &[u8], path: &[u8]) -> Option<Need> {
-        let path = unambiguous(path)?;
+        let path = unambiguous(path).filter(|path| !self.spellings.has_other(path))?;
         let routes = self.routes.find(path.strip_prefix(b"/")?)?;
         let with = |method: &[u8]| routes.iter().find(|route| route.method.as_bytes() == method);
         let found = with(method).or_else(|| if method == b"HEAD" { with(b"GET") } else { None })?;
@@ -182,7 +183,7 @@ impl Policy {
 
     /// Checks a policy and makes it ready for use.
     pub(crate) fn new(spec: &PolicySpec) -> Result<Self, Fault> {
-        let mut policy = Self { scopes: Vec::new(), places: Vec::new(), routes: Tree::new(Routes::new()) };
+        let mut policy = Self::empty();
         for (index, scope) in spec.scopes.iter().enumerate() {
             let fault = |error| Fault { list: "scopes", index, member: "name", error };
             policy.add_scope(scope).map_err(fault)?;
@@ -190,6 +191,15 @@ impl Policy {
         policy.include(&spec.scopes)?;
         policy.add_routes(&spec.routes)?;
         Ok(policy)
+    }
+
+    fn empty() -> Self {
+        Self {
+            scopes: Vec::new(),
+            places: Vec::new(),
+            routes: Tree::new(Routes::new()),
+            spellings: Spellings::default(),
+        }
     }
 
     fn add_scope(&mut self, spec: &ScopeSpec) -> Result<(), Error> {
@@ -255,6 +265,11 @@ impl Policy {
             }
             let route = self.route_of(spec).map_err(fault)?;
             let template = template(&spec.path).map_err(|error| fault(("path", error)))?;
+            for segment in &template {
+                if let Segment::Literal(text) = segment {
+                    self.spellings.add(text);
+                }
+            }
             let methods = routes.entry(template.into_iter(), Vec::<Route>::new);
             if methods.iter().any(|known| known.method == route.method) {
                 let twice = format!("there are two routes for {} {}", spec.method, spec.path);
@@ -338,11 +353,7 @@ fn documented() -> Policy {
     });
     let spec = PolicySpec { scopes: BUILT_IN.iter().map(scope).collect(), routes: routes.collect() };
     // A policy that grants nothing stands in for one that cannot be built, and a test sees that this one can.
-    Policy::new(&spec).unwrap_or_else(|_| Policy {
-        scopes: Vec::new(),
-        places: Vec::new(),
-        routes: Tree::new(Routes::new()),
-    })
+    Policy::new(&spec).unwrap_or_else(|_| Policy::empty())
 }
 
 /// The segments of a route's path. Parameters have no names here, so paths that differ only in those are the same.
@@ -450,14 +461,6 @@ fn sound_percents(path: &[u8]) -> bool {
         }
     }
     true
-}
-
-/// The byte that a text begins with percent-encoded, and what follows it.
-fn encoded_byte(text: &[u8]) -> Option<(u8, &[u8])> {
-    match text {
-        [b'%', high, low, after @ ..] => Some((percent_byte(*high, *low)?, after)),
-        _ => None,
-    }
 }
 
 /// Whether every router reads this byte, percent-encoded, as part of a segment.

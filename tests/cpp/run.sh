@@ -57,6 +57,7 @@ check "a decision is not ignored" refused 'nodiscard' 'registry.authorize(reques
 check "a decision is no bool by accident" refused 'cannot convert' \
     'bool served = registry.authorize(request); (void)served;'
 check "a store is not null" refused 'use of deleted function' 'request.store = nullptr;'
+check "a store is not a text that vanishes" refused 'use of deleted function' 'request.store = std::string("a store");'
 check "a decision that vanishes gives no view" refused 'use of deleted function' \
     'auto id = registry.authorize(request).key_id(); (void)id;'
 check "a new key is not printed" refused 'no match for' 'std::cout << registry.create("{}");'

@@ -1461,6 +1461,8 @@ HOST_POLICY = {
         {"method": "POST", "path": "/api/v1/orders/search", "scope": "orders:read", "writes": False},
         {"method": "POST", "path": "/api/v1/orders/archive", "scope": "orders:read"},
         {"method": "GET", "path": "/api/v1/orders/latest", "scope": "orders:readonly"},
+        {"method": "GET", "path": "/api/v1/orders/all:export", "scope": "orders:admin"},
+        {"method": "GET", "path": "/api/v1/orders/caf%C3%A9", "scope": "orders:admin"},
         {"method": "GET", "path": "/stores/{store}/orders/{order}/items/{item}", "scope": "orders:read"},
         {"method": "PATCH", "path": "/stores/{store}/orders/{order}/items/{item}", "scope": "orders:write"},
         {"method": "POST", "path": "/reports/preview", "scope": "reports:run", "writes": False},
@@ -1531,6 +1533,16 @@ HOST_REQUESTS = [
     ("HEAD", "/api/v1/orders/latest", "orders:readonly", False),
     ("PUT", "/api/v1/orders/latest", None, None),
     ("DELETE", "/api/v1/orders/latest", None, None),
+    # A router that decodes a segment first serves the text, whatever its spelling.
+    ("GET", "/api/v1/orders/all:export", "orders:admin", False),
+    ("GET", "/api/v1/orders/all%3Aexport", None, None),
+    ("HEAD", "/api/v1/orders/all%3aexport/", None, None),
+    ("DELETE", "/api/v1/orders/all%3Aexport", None, None),
+    ("GET", "/api/v1/orders/all%3Aexports", "orders:read", False),
+    ("GET", "/api/v1/orders/caf%C3%A9", "orders:admin", False),
+    ("GET", "/api/v1/orders/caf%c3%a9", None, None),
+    ("GET", "/stores/a/orders/caf%C3%a9/items/c", None, None),
+    ("GET", "/stores/a/orders/caf%C3%A8/items/c", "orders:read", False),
     ("GET", "/stores/a/orders/b/items/c", "orders:read", False),
     ("HEAD", "/stores/a/orders/b/items/c/", "orders:read", False),
     ("PATCH", "/stores/stores/orders/orders/items/items", "orders:write", True),
@@ -1860,6 +1872,8 @@ class Model:
                     return scope["name"], scope.get("writes", not scope["name"].endswith(":read"))
             raise ValueError(f"no such scope: {request['scope']}")
 
+        if names_otherwise(path, self.policy["routes"]):
+            return None, False
         matching = [route for route in self.policy["routes"] if path_matches(path, route["path"])]
         # A path that is written out in the policy belongs to its own routes alone.
         if any("{" not in route["path"] for route in matching):
@@ -1951,6 +1965,16 @@ def path_matches(path, template):
     if len(segments) != len(wanted):
         return False
     return all(segment == want or (want.startswith(b"{") and segment != b"") for segment, want in zip(segments, wanted))
+
+
+def names_otherwise(path, routes):
+    """Whether a router that decodes would see a text of a route where this path has something else."""
+    texts = {text for route in routes for text in route["path"].encode().split(b"/") if not text.startswith(b"{")}
+    return any(
+        segment != text and percent_decoded(segment) == percent_decoded(text)
+        for segment in path.split(b"/")
+        for text in texts
+    )
 
 
 def is_plain(path):

@@ -36,8 +36,8 @@
 //! # Where it belongs
 //!
 //! Around everything that the key protects, and outside of what changes the request's target. In axum that is
-//! `Router::layer` on the outermost router: it is then asked about what is no route too. A router that is nested sees
-//! a shorter path, which the policy does not know, and the answer is 403; there, name the
+//! `Router::layer` on the outermost router: it is then asked about what is no route too. **Not in a nested router:** that
+//! sees a shorter path, which another route of the policy may match. There, name the
 //! [scope](AuthorizeLayer::scope).
 //!
 //! A layer that counts, logs or decompresses goes further out if it is to see denied requests, and further in if not.
