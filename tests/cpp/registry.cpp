@@ -117,7 +117,8 @@ void a_store_that_was_not_found_matches_no_key() {
     CHECK(is(ask(registry, secret, {}), 401, reason::wrong_store));
     CHECK(is(ask(registry, secret, ""), 401, reason::wrong_store));
     CHECK(is(ask(registry, secret, missing), 401, reason::wrong_store));
-    CHECK(is(ask(registry, secret, ""s), 401, reason::wrong_store));
+    const std::string empty;
+    CHECK(is(ask(registry, secret, empty), 401, reason::wrong_store));
     CHECK(is(ask(registry, secret, std::string_view{}), 401, reason::wrong_store));
     CHECK(is(ask(registry, secret, "yourstore\0"sv), 401, reason::wrong_store));
     CHECK(is(registry.authorize_scope(secret, {}, bpos::scope::products_read), 401, reason::wrong_store));
@@ -129,7 +130,8 @@ void a_store_that_was_not_found_matches_no_key() {
     CHECK(is(registry.authorize(forgotten), 401, reason::wrong_store));
 
     CHECK(is(ask(registry, secret, bpos::any_store), 200, reason::allowed));
-    CHECK(is(ask(registry, secret, "yourstore"s), 200, reason::allowed));
+    const std::string store = "yourstore";
+    CHECK(is(ask(registry, secret, store), 200, reason::allowed));
 }
 
 void a_key_is_bytes() {

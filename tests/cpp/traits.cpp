@@ -29,8 +29,9 @@ static_assert(noexcept(registry.find_scope("products:read")));
 static_assert(std::is_nothrow_default_constructible_v<bpos::decision>);
 static_assert(std::is_nothrow_constructible_v<bpos::store, const std::string&>);
 
-// Whatever a host has for its store is one; only any_store is the absence of the check.
-static_assert(std::is_convertible_v<const char*, bpos::store> && std::is_convertible_v<std::string, bpos::store>);
+// Whatever text a host keeps for its store is one; only any_store is the absence of the check.
+static_assert(std::is_convertible_v<const char*, bpos::store> && std::is_convertible_v<std::string&, bpos::store>);
+static_assert(std::is_convertible_v<const std::string&, bpos::store> && !std::is_convertible_v<std::string, bpos::store>);
 static_assert(bpos::store().native().data() != nullptr && bpos::store(std::string_view{}).native().data() != nullptr);
 static_assert(bpos::store(static_cast<const char*>(nullptr)).native().data() != nullptr);
 static_assert(bpos::store(bpos::any_store).native().data() == nullptr);
