@@ -73,16 +73,25 @@ mod tests {
 
     #[test]
     fn a_text_that_is_spelled_in_another_way_is_found() {
-        for path in
-            ["all%3Aexport", "items/all%3aexport/x", "%40me", "%C3%A9t%c3%a9", "%c3%a9t%c3%a9/", "%40m%65", "%3a", "%3A"]
-        {
+        for path in [
+            "all%3Aexport",
+            "items/all%3aexport/x",
+            "%40me",
+            "%C3%A9t%c3%a9",
+            "%c3%a9t%c3%a9/",
+            "%40m%65",
+            "%3a",
+            "%3A",
+        ] {
             assert!(other(path), "{path}");
         }
     }
 
     #[test]
     fn a_text_as_it_stands_and_another_text_are_none() {
-        for path in ["all:export", "a%20b", "%C3%A9t%C3%A9", ":", "all%3Aexpor", "all%3Aexportx", "%40you", "plain", "", "%"] {
+        for path in
+            ["all:export", "a%20b", "%C3%A9t%C3%A9", ":", "all%3Aexpor", "all%3Aexportx", "%40you", "plain", "", "%"]
+        {
             assert!(!other(path), "{path}");
         }
     }
