@@ -1,0 +1,3 @@
+module github.com/brotherpos/bpos/bindings/go
+
+go 1.24

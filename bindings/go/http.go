@@ -1,0 +1,121 @@
+package bpos
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+)
+
+const apiKeyHeader = "X-Api-Key" // X-API-Key as net/http writes it
+
+// Middleware returns a middleware for net/http: it asks store which store a request is for, decides, and either answers
+// with the denial or passes the request on, as [Decision.Serve] does.
+//
+// A store that is empty matches no key. If store is nil, every request is denied, 500; if it panics, the panic goes on
+// up, and the request goes no further.
+func (r *Registry) Middleware(store func(*http.Request) string) func(http.Handler) http.Handler {
+	return func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
+			var decision Decision // a denial, 500
+			if store != nil {
+				decision = r.AuthorizeRequest(request, store(request))
+			}
+			decision.Serve(w, request, next)
+		})
+	}
+}
+
+// AuthorizeRequest decides on a request, now: the part of Middleware for a host that writes its own, which logs the
+// decision, say, before it calls [Decision.Serve].
+func (r *Registry) AuthorizeRequest(request *http.Request, store string) Decision {
+	return r.Authorize(HTTPRequest(request, store))
+}
+
+// HTTPRequest takes the facts of a request for [Registry.Authorize]. The target is the one that the client sent,
+// whatever a router, or [http.StripPrefix], made of it since.
+func HTTPRequest(request *http.Request, store string) Request {
+	return Request{APIKey: apiKey(request.Header), Store: store, Method: request.Method, Target: target(request)}
+}
+
+// apiKey is the key that the client presents. One of several could be checked here and another be used elsewhere: by a
+// proxy, or by a framework that takes the last and not the first. HTTP reads them as one value, joined by commas (RFC
+// 9110, section 5.3), and no key has a comma: what stands for them is malformed.
+func apiKey(header http.Header) string {
+	switch values := header[apiKeyHeader]; len(values) {
+	case 0:
+		return ""
+	case 1:
+		return values[0]
+	default:
+		return ","
+	}
+}
+
+// target is the path and the query as they were received, not decoded.
+func target(request *http.Request) string {
+	switch {
+	case request.RequestURI == "": // it came from no server
+		return request.URL.RequestURI()
+	case request.RequestURI[0] == '/':
+		return request.RequestURI
+	}
+	// It has a host of its own, as clients write it to a proxy; or it is "*", which no route matches. The URL of the
+	// request may have been changed since.
+	absolute, err := url.ParseRequestURI(request.RequestURI)
+	if err != nil {
+		return ""
+	}
+	return absolute.RequestURI()
+}
+
+// Serve answers a request as the decision says. A denial is the answer: status, headers, and a body if the method is
+// not HEAD. If the request is allowed, its headers are set on the answer, and next gets the request with the decision
+// in its context and without the key.
+func (d Decision) Serve(w http.ResponseWriter, request *http.Request, next http.Handler) {
+	if !d.Allowed() {
+		d.write(w, request.Method != http.MethodHead)
+		return
+	}
+	d.setHeaders(w)
+	inner := request.WithContext(NewContext(request.Context(), d))
+	inner.Header = request.Header.Clone()
+	inner.Header.Del(apiKeyHeader)
+	next.ServeHTTP(w, inner)
+}
+
+// WriteTo writes a denial: headers, status and body. If the request is allowed it only sets the headers, and the answer
+// is the host's to write.
+func (d Decision) WriteTo(w http.ResponseWriter) {
+	if !d.Allowed() {
+		d.write(w, true)
+		return
+	}
+	d.setHeaders(w)
+}
+
+func (d Decision) write(w http.ResponseWriter, withBody bool) {
+	d.setHeaders(w)
+	w.WriteHeader(d.Status())
+	if withBody {
+		w.Write(d.Body()) //nolint:errcheck // the client is gone, and nobody is left to tell
+	}
+}
+
+func (d Decision) setHeaders(w http.ResponseWriter) {
+	for name, value := range d.Headers() {
+		w.Header().Set(name, value)
+	}
+}
+
+type contextKey struct{}
+
+// NewContext returns a context that carries a decision.
+func NewContext(ctx context.Context, decision Decision) context.Context {
+	return context.WithValue(ctx, contextKey{}, decision)
+}
+
+// FromContext returns the decision that Middleware has put into the context of a request.
+func FromContext(ctx context.Context) (Decision, bool) {
+	decision, ok := ctx.Value(contextKey{}).(Decision)
+	return decision, ok
+}

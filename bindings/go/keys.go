@@ -1,0 +1,259 @@
+package bpos
+
+// #include <bpos.h>
+import "C"
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+)
+
+// A KeySpec says what key to create.
+type KeySpec struct {
+	Name      string    `json:"name"`
+	Store     string    `json:"store"`
+	Scopes    []string  `json:"scopes"`
+	RateLimit int       `json:"rate_limit,omitempty"` // requests in any 60 seconds, 1 to 1000; 0 stands for 60
+	ExpiresAt time.Time `json:"expires_at,omitzero"`  // to the millisecond; zero: never
+	TestMode  bool      `json:"test_mode,omitempty"`  // the key can only read
+}
+
+// A KeyPatch says what to change of a key: what is not nil, and not zero.
+type KeyPatch struct {
+	Name      *string
+	Scopes    []string // in the place of all it had; nil leaves them
+	RateLimit *int
+	ExpiresAt time.Time // to the millisecond
+	NoExpiry  bool      // takes the expiry away
+	TestMode  *bool
+	Enabled   *bool
+}
+
+// A Record is what is known of a key. It holds neither the key nor its digest.
+type Record struct {
+	ID            string    `json:"id"` // names the key for good; safe to log
+	Name          string    `json:"name"`
+	Store         string    `json:"store"`
+	Hint          string    `json:"hint"` // "bpos_" and four characters, by which people tell keys apart
+	Scopes        []string  `json:"scopes"`
+	RateLimit     int       `json:"rate_limit"`
+	ExpiresAt     time.Time `json:"expires_at,omitzero"` // zero: never
+	TestMode      bool      `json:"test_mode"`
+	Enabled       bool      `json:"enabled"`
+	CreatedAt     time.Time `json:"created_at,omitzero"`     // zero: not known
+	RevokedAt     time.Time `json:"revoked_at,omitzero"`     // zero: it is not revoked
+	RetiringUntil time.Time `json:"retiring_until,omitzero"` // until when the secret before the last rotation works too
+	Usage         Usage     `json:"usage"`
+}
+
+// Usage is what a key was used for, in this process.
+type Usage struct {
+	LastUsedAt time.Time         `json:"last_used_at,omitzero"` // zero: not yet
+	Allowed    uint64            `json:"allowed"`
+	Denied     map[string]uint64 `json:"denied"` // by the name of the reason
+}
+
+// A NewKey is a key that was just created, or has just got another secret. Its Secret is nowhere else, and cannot be
+// had again.
+type NewKey struct {
+	Secret Secret `json:"key"` // masked in JSON
+	Record Record `json:"record"`
+}
+
+// Create creates a key. When it returns, the key is admitted by every decision that starts later, and is in the file of
+// a file registry.
+//
+// It fails with [ErrFormat] if the spec is not sound, with [ErrLimit] if there are 2,000,000 keys, with [ErrReadOnly],
+// and with what [Registry.Reload] fails with: then nothing has changed. [ErrNotDurable] means that the key was written
+// but may be lost should the machine stop now; it is not in force here: find it with [Registry.List], revoke it, and
+// create another.
+func (r *Registry) Create(spec KeySpec) (NewKey, error) {
+	spec.ExpiresAt = date(spec.ExpiresAt)
+	if spec.Scopes == nil {
+		spec.Scopes = []string{} // and not null
+	}
+	document, err := form(spec, slices.Concat(spec.Scopes, []string{spec.Name, spec.Store})...)
+	if err != nil {
+		return NewKey{}, err
+	}
+	return r.newKey(func(registry *C.bpos_registry, out *C.bpos_buffer, failure *C.bpos_error) C.bpos_status {
+		return C.bpos_key_create(registry, pointer(document), length(document), out, failure)
+	})
+}
+
+// Update changes parts of a key, and returns its record as it is then. What was admitted still counts: a limit changes
+// live. When it returns, the change is in force for every decision that starts later, and is in the file of a file
+// registry.
+//
+// It fails with [ErrNotFound], with [ErrConflict] if the key is revoked, with [ErrFormat] if the patch is not sound,
+// with [ErrReadOnly], and with what [Registry.Reload] fails with: then nothing has changed. [ErrNotDurable] means
+// that it is not sure that the file has the change: what it takes away is in force in this process all the same, and
+// what it grants is not. Change the key again once the file can be written.
+func (r *Registry) Update(id string, patch KeyPatch) (Record, error) {
+	texts := patch.Scopes
+	if patch.Name != nil {
+		texts = append(slices.Clone(texts), *patch.Name)
+	}
+	form, err := form(patch, texts...)
+	if err != nil {
+		return Record{}, err
+	}
+	return r.record(func(registry *C.bpos_registry, out *C.bpos_buffer, failure *C.bpos_error) C.bpos_status {
+		return C.bpos_key_update(registry, pointer(id), length(id), pointer(form), length(form), out, failure)
+	})
+}
+
+// Disable takes a key out of use, and Enable brings it back, as Update does.
+func (r *Registry) Disable(id string) error {
+	return r.setEnabled(id, false)
+}
+
+// Enable brings a disabled key back, as Update does.
+func (r *Registry) Enable(id string) error {
+	return r.setEnabled(id, true)
+}
+
+func (r *Registry) setEnabled(id string, enabled bool) error {
+	_, err := r.Update(id, KeyPatch{Enabled: &enabled})
+	return err
+}
+
+// Rotate gives a key another secret. Its id, its limit and what it has counted stay. The secret before works for as
+// long as the grace says, and never past the key's expiry; both share the limit. The grace is in whole seconds, at
+// most 366 days: a fraction is left out, and less than a second ends the secret before at once. A secret that was
+// still in grace from an earlier rotation stops working.
+//
+// It fails with [ErrNotFound], with [ErrConflict] if the key is revoked or expired, with [ErrInvalidArgument] if the
+// grace is negative, with [ErrLimit] if it is too long, with [ErrReadOnly], and with what [Registry.Reload] fails with:
+// then the secret before goes on working. [ErrNotDurable] means that the file was written but may be lost should the
+// machine stop now: the secret before goes on working here until the file is read again; rotate the key again.
+func (r *Registry) Rotate(id string, grace time.Duration) (NewKey, error) {
+	if grace < 0 {
+		return NewKey{}, &Error{ErrInvalidArgument, fmt.Sprintf("the grace is %v; expected 0 or more", grace)}
+	}
+	seconds := C.uint64_t(grace / time.Second)
+	return r.newKey(func(registry *C.bpos_registry, out *C.bpos_buffer, failure *C.bpos_error) C.bpos_status {
+		return C.bpos_key_rotate(registry, pointer(id), length(id), seconds, out, failure)
+	})
+}
+
+// Revoke ends a key, for good. When it returns, every decision that starts later denies it. A key that is revoked
+// already stays as it is.
+//
+// It fails with [ErrNotFound] and [ErrReadOnly]: then nothing has changed. [ErrNotDurable] means that it is not sure
+// that the file says so: the key is denied in this process all the same, but other processes, and this one after a
+// restart, may still admit it. Revoke it again once the file can be written.
+func (r *Registry) Revoke(id string) error {
+	return r.call(func(registry *C.bpos_registry, failure *C.bpos_error) C.bpos_status {
+		return C.bpos_key_revoke(registry, pointer(id), length(id), failure)
+	})
+}
+
+// Remove forgets a key that is revoked or expired; its secret is unknown then, which is denied as well.
+//
+// It fails with [ErrNotFound], with [ErrConflict] if the key is neither, with [ErrReadOnly], with [ErrNotDurable], and
+// with what [Registry.Reload] fails with. The key is denied after each of these as it was before.
+func (r *Registry) Remove(id string) error {
+	return r.call(func(registry *C.bpos_registry, failure *C.bpos_error) C.bpos_status {
+		return C.bpos_key_remove(registry, pointer(id), length(id), failure)
+	})
+}
+
+// Get returns the record of a key. It fails with [ErrNotFound].
+func (r *Registry) Get(id string) (Record, error) {
+	return r.record(func(registry *C.bpos_registry, out *C.bpos_buffer, failure *C.bpos_error) C.bpos_status {
+		return C.bpos_key_get(registry, pointer(id), length(id), out, failure)
+	})
+}
+
+// List returns the records of a store's keys, in the order of the document. Its cost grows with the registry.
+func (r *Registry) List(store string) ([]Record, error) {
+	return r.list(pointer(store), length(store))
+}
+
+// ListAll returns the records of all keys.
+func (r *Registry) ListAll() ([]Record, error) {
+	return r.list(nil, 0)
+}
+
+// ---- How it is said in JSON ----
+
+// MarshalJSON writes the members that are to change.
+func (p KeyPatch) MarshalJSON() ([]byte, error) {
+	form := keyPatch{p.Name, p.Scopes, p.RateLimit, nil, p.TestMode, p.Enabled}
+	switch {
+	case p.NoExpiry && !p.ExpiresAt.IsZero():
+		return nil, errors.New("a key patch has both ExpiresAt and NoExpiry; expected one of them")
+	case p.NoExpiry:
+		form.ExpiresAt = json.RawMessage("null")
+	case !p.ExpiresAt.IsZero():
+		expiry, err := date(p.ExpiresAt).MarshalJSON()
+		if err != nil {
+			return nil, err
+		}
+		form.ExpiresAt = expiry
+	}
+	return json.Marshal(form)
+}
+
+// UnmarshalJSON reads what MarshalJSON writes: an expiry that is null is NoExpiry.
+func (p *KeyPatch) UnmarshalJSON(patch []byte) error {
+	var form keyPatch
+	if err := json.Unmarshal(patch, &form); err != nil {
+		return err
+	}
+	*p = KeyPatch{Name: form.Name, Scopes: form.Scopes, RateLimit: form.RateLimit, TestMode: form.TestMode,
+		Enabled: form.Enabled, NoExpiry: string(form.ExpiresAt) == "null"}
+	if form.ExpiresAt != nil {
+		return json.Unmarshal(form.ExpiresAt, &p.ExpiresAt)
+	}
+	return nil
+}
+
+type keyPatch struct {
+	Name      *string         `json:"name,omitempty"`
+	Scopes    []string        `json:"scopes,omitzero"`
+	RateLimit *int            `json:"rate_limit,omitempty"`
+	ExpiresAt json.RawMessage `json:"expires_at,omitempty"`
+	TestMode  *bool           `json:"test_mode,omitempty"`
+	Enabled   *bool           `json:"enabled,omitempty"`
+}
+
+// date is a time as the registry keeps it: in UTC, and to the millisecond. A fraction of one is left out, so that no
+// key lives longer than it was to.
+func date(moment time.Time) time.Time {
+	return moment.UTC().Truncate(time.Millisecond)
+}
+
+// ---- What is answered ----
+
+type call = func(registry *C.bpos_registry, out *C.bpos_buffer, failure *C.bpos_error) C.bpos_status
+
+func (r *Registry) newKey(call call) (NewKey, error) {
+	var answer struct {
+		Key    plaintext `json:"key"`
+		Record Record    `json:"record"`
+	}
+	if err := r.answer(into(&answer), call); err != nil {
+		return NewKey{}, err
+	}
+	return NewKey{newSecret(answer.Key, answer.Record.Hint), answer.Record}, nil
+}
+
+func (r *Registry) record(call call) (Record, error) {
+	var record Record
+	err := r.answer(into(&record), call)
+	return record, err
+}
+
+func (r *Registry) list(store *C.char, storeLength C.size_t) ([]Record, error) {
+	var records []Record
+	err := r.answer(into(&records),
+		func(registry *C.bpos_registry, out *C.bpos_buffer, failure *C.bpos_error) C.bpos_status {
+			return C.bpos_key_list(registry, store, storeLength, out, failure)
+		})
+	return records, err
+}

@@ -1,0 +1,114 @@
+// A shop's HTTP API in Go behind bpos. This file is what a host has to do; the shop itself, in shop.go, is made up.
+//
+//	go run . --registry keys.json --store yourstore
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+	"unicode"
+
+	"github.com/brotherpos/bpos/bindings/go"
+)
+
+func main() {
+	if err := serve(); err != nil {
+		logf("server: %v", err)
+		os.Exit(1)
+	}
+}
+
+func serve() error {
+	path := flag.String("registry", "", "the registry document with the keys; read again on SIGHUP")
+	address := flag.String("listen", "127.0.0.1:0", "where to listen; port 0 takes a free one")
+	oneStore := flag.String("store", "", "the store that every request is for; without it, the request's host names it")
+	flag.Parse()
+
+	// This program never changes a key, so it asks for no right to.
+	registry, err := bpos.Open(*path, bpos.ReadOnly())
+	if err != nil {
+		return err
+	}
+	defer registry.Close()
+
+	// Signals are caught before anybody is told that the server listens.
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP)
+	stop, cancel := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
+	defer cancel()
+	listener, err := net.Listen("tcp", *address)
+	if err != nil {
+		return err
+	}
+	fmt.Printf("listening on http://%s\n", listener.Addr())
+
+	store := storeOfHost
+	if *oneStore != "" {
+		store = func(*http.Request) string { return *oneStore }
+	}
+	server := &http.Server{Handler: authorize(registry, store, newShop()), ReadHeaderTimeout: 10 * time.Second}
+	go reloadOn(hangup, registry)
+	go func() {
+		<-stop.Done()
+		server.Close()
+	}()
+	if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return nil
+}
+
+// authorize lets a request through to the shop, or answers it with its denial. It is registry.Middleware(store), and
+// logs. It stands before the router: what is no route of the shop passes it too, so nothing is answered unauthorized.
+func authorize(registry *bpos.Registry, store func(*http.Request) string, shop http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
+		decision := registry.AuthorizeRequest(request, store(request))
+		logf("%s %s %v", request.Method, request.RequestURI, decision)
+		// A shared cache does not know X-API-Key: it would hand one client's answer to the next.
+		w.Header().Set("Cache-Control", "no-store")
+		decision.Serve(w, request, shop)
+	})
+}
+
+// storeOfHost is the store that the request's host names: "yourstore" for "YourStore.brotherpos.ca:443". A host that
+// cannot be read gives a store that no key belongs to.
+func storeOfHost(request *http.Request) string {
+	label, _, _ := strings.Cut(request.Host, ".")
+	label, _, _ = strings.Cut(label, ":")
+	return strings.ToLower(label)
+}
+
+// reloadOn reads the registry again whenever the signal comes. A bad document changes nothing: the old keys stay in
+// force.
+func reloadOn(hangup <-chan os.Signal, registry *bpos.Registry) {
+	for range hangup {
+		err := registry.Reload()
+		if err != nil {
+			logf("not reloaded, the old keys stay in force: %v", err)
+			continue
+		}
+		if stats, err := registry.Stats(); err == nil {
+			logf("reloaded: revision %d, %d keys", stats.Revision, stats.Keys)
+		}
+	}
+}
+
+// logf writes one line to stderr, in which nothing of the client's can be a key, a line break or a control character.
+func logf(format string, values ...any) {
+	visible := func(char rune) rune {
+		if unicode.IsControl(char) {
+			return unicode.ReplacementChar
+		}
+		return char
+	}
+	fmt.Fprintln(os.Stderr, strings.Map(visible, bpos.Redact(fmt.Sprintf(format, values...))))
+}
