@@ -17,6 +17,7 @@ import "C"
 
 import (
 	"fmt"
+	"log/slog"
 	"time"
 )
 
@@ -31,11 +32,45 @@ type Request struct {
 	AnyStore bool
 }
 
+// String returns the facts for a log, the key and the target masked.
+func (q Request) String() string {
+	store := q.Store
+	if q.AnyStore {
+		store = "(any)"
+	}
+	return fmt.Sprintf("%q %q store=%q key=%q", Redact(q.Method), Redact(q.Target), Redact(store), Redact(q.APIKey))
+}
+
+// GoString returns the same, for %#v.
+func (q Request) GoString() string {
+	return q.String()
+}
+
+// LogValue returns the same, for package log/slog.
+func (q Request) LogValue() slog.Value {
+	return slog.StringValue(q.String())
+}
+
 // RequestBytes is a [Request] for a host that has bytes. Nobody may change them during the call.
 type RequestBytes struct {
 	APIKey, Store, Method, Target []byte
 
 	AnyStore bool
+}
+
+// String, GoString and LogValue are those of Request.
+func (b RequestBytes) String() string {
+	return b.view().String()
+}
+
+// GoString returns the same, for %#v.
+func (b RequestBytes) GoString() string {
+	return b.String()
+}
+
+// LogValue returns the same, for package log/slog.
+func (b RequestBytes) LogValue() slog.Value {
+	return b.view().LogValue()
 }
 
 // Authorize decides on a request by its method and target, now. It copies and allocates nothing in Go.

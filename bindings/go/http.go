@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"net/url"
+	"strings"
 )
 
 const apiKeyHeader = "X-Api-Key" // X-API-Key as net/http writes it
@@ -31,8 +32,9 @@ func (r *Registry) AuthorizeRequest(request *http.Request, store string) Decisio
 	return r.Authorize(HTTPRequest(request, store))
 }
 
-// HTTPRequest takes the facts of a request for [Registry.Authorize]. The target is the one that the client sent,
-// whatever a router, or [http.StripPrefix], made of it since.
+// HTTPRequest takes the facts of a request for [Registry.Authorize]. The target is the one that the client sent, also
+// behind [http.StripPrefix]. Where something else has rewritten the path of the URL, the target is empty, and no route
+// matches.
 func HTTPRequest(request *http.Request, store string) Request {
 	return Request{APIKey: apiKey(request.Header), Store: store, Method: request.Method, Target: target(request)}
 }
@@ -51,21 +53,33 @@ func apiKey(header http.Header) string {
 	}
 }
 
-// target is the path and the query as they were received, not decoded.
+// target is the path and the query as they were received, not decoded. If something between has rewritten the path that
+// the router goes by, what was received says nothing of what will be served, and the target is empty, which matches no
+// route. Only a prefix may be gone, which [http.StripPrefix] takes off.
 func target(request *http.Request) string {
-	switch {
-	case request.RequestURI == "": // it came from no server
+	received := request.RequestURI
+	if received == "" { // it came from no server
 		return request.URL.RequestURI()
-	case request.RequestURI[0] == '/':
-		return request.RequestURI
 	}
-	// It has a host of its own, as clients write it to a proxy; or it is "*", which no route matches. The URL of the
-	// request may have been changed since.
-	absolute, err := url.ParseRequestURI(request.RequestURI)
-	if err != nil {
+	if received[0] != '/' { // it has a host of its own, as clients write it to a proxy; or it is "*"
+		absolute, err := url.ParseRequestURI(received)
+		if err != nil {
+			return ""
+		}
+		received = absolute.RequestURI()
+	}
+	path, _, _ := strings.Cut(received, "?")
+	if path != request.URL.EscapedPath() && !endsIn(path, request.URL.Path) {
 		return ""
 	}
-	return absolute.RequestURI()
+	return received
+}
+
+// endsIn tells whether the segments of a decoded path are the last ones of an encoded one.
+func endsIn(encoded, path string) bool {
+	decoded, err := url.PathUnescape(encoded)
+	before, found := strings.CutSuffix(decoded, path)
+	return err == nil && found && (strings.HasPrefix(path, "/") || strings.HasSuffix(before, "/"))
 }
 
 // Serve answers a request as the decision says. A denial is the answer: status, headers, and a body if the method is

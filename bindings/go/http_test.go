@@ -139,6 +139,10 @@ func TestTheTargetIsTheOneThatTheClientSent(t *testing.T) {
 		"a prefix taken off to fit":      {http.StripPrefix("/x", handler), "/x/api/v1/products", 403},
 		"absolute, and to fit":           {http.StripPrefix("/x", handler), "http://shop.example/x/api/v1/products", 403},
 		"absolute, and a prefix off":     {http.StripPrefix("/api", handler), "http://shop.example/api/v1/products", 200},
+		"rewritten":                      {rewritten(handler, "/api/v1/products"), "/api/v1/categories", 403},
+		"rewritten, to the same":         {rewritten(handler, "/api/v1/products"), "/api/v1/products", 200},
+		"rewritten within a segment":     {rewritten(handler, "roducts"), "/api/v1/products", 403},
+		"absolute, and rewritten":        {rewritten(handler, "/x"), "http://shop.example/api/v1/products", 403},
 		"a fragment":                     {handler, "/api/v1/products#x", 403},
 		"encoded, which Go would decode": {handler, "/api/v1/product%73/1%2F2", 403},
 	} {
@@ -156,6 +160,14 @@ func TestTheTargetIsTheOneThatTheClientSent(t *testing.T) {
 	if facts := bpos.HTTPRequest(request, store); facts != expected {
 		t.Errorf("the facts are %+v", facts)
 	}
+}
+
+// rewritten changes the path that a router goes by, before the handler.
+func rewritten(handler http.Handler, path string) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
+		request.URL.Path, request.URL.RawPath = path, ""
+		handler.ServeHTTP(w, request)
+	})
 }
 
 func TestAStoreThatCannotBeFoundLetsNobodyThrough(t *testing.T) {

@@ -10,6 +10,7 @@ import "C"
 
 import (
 	"context"
+	"encoding"
 	"encoding/json"
 	"fmt"
 	"log/slog"
@@ -101,16 +102,24 @@ func texts(value any) []string {
 	if bytes := reflect.ValueOf(value); bytes.Kind() == reflect.Slice && bytes.Type().Elem().Kind() == reflect.Uint8 {
 		return []string{string(bytes.Bytes())}
 	}
-	return []string{fmt.Sprintf("%+v", value), inJSON(value)}
+	return []string{fmt.Sprintf("%+v", value), shown(func() ([]byte, error) { return json.Marshal(value) }), marshaled(value)}
 }
 
-// inJSON is the value's JSON. What has none shows none; one that panics may show what it panics with.
-func inJSON(value any) (text string) {
+// marshaled is the value's text as slog.TextHandler prefers it.
+func marshaled(value any) string {
+	if marshaler, ok := value.(encoding.TextMarshaler); ok {
+		return shown(marshaler.MarshalText)
+	}
+	return ""
+}
+
+// shown is what a value writes of itself. One that panics may show what it panics with.
+func shown(write func() ([]byte, error)) (text string) {
 	defer func() {
 		if panicked := recover(); panicked != nil {
 			text = fmt.Sprint(panicked)
 		}
 	}()
-	written, _ := json.Marshal(value)
+	written, _ := write()
 	return string(written)
 }

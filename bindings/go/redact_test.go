@@ -38,6 +38,7 @@ type (
 	stringer struct{ inside string }
 	marshals struct{ inside string }
 	valuer   struct{ inside any }
+	twoFaced struct{ inside string }
 	panics   struct{ Text string }
 	tree     struct {
 		Text string
@@ -47,6 +48,9 @@ type (
 
 func (s stringer) String() string               { return s.inside }
 func (m marshals) MarshalText() ([]byte, error) { return []byte(m.inside), nil }
+func (f twoFaced) String() string               { return "safe" }
+func (f twoFaced) MarshalJSON() ([]byte, error) { return []byte(`"safe"`), nil }
+func (f twoFaced) MarshalText() ([]byte, error) { return []byte(f.inside), nil }
 func (v valuer) LogValue() slog.Value           { return slog.AnyValue(v.inside) }
 func (p panics) MarshalJSON() ([]byte, error)   { panic("no JSON of this") }
 
@@ -54,8 +58,8 @@ func TestALogHoldsNoKey(t *testing.T) {
 	err := fmt.Errorf("asking: %w", errors.New("refused "+leak))
 	values := map[string]any{
 		"string": leak, "error": err, "Stringer": stringer{leak}, "*Stringer": &stringer{leak},
-		"TextMarshaler": marshals{leak},
-		"bytes":         []byte(leak), "raw JSON": json.RawMessage(`{"k":"` + leak + `"}`), "struct": tree{Text: leak},
+		"TextMarshaler": marshals{leak}, "TextMarshaler alone": twoFaced{leak},
+		"bytes": []byte(leak), "raw JSON": json.RawMessage(`{"k":"` + leak + `"}`), "struct": tree{Text: leak},
 		"behind a pointer": tree{Next: &tree{Text: leak}}, "map": map[string]any{leak: 1}, "slice": []string{"x", leak},
 		"LogValuer": valuer{leak}, "LogValuer of a group": valuer{[]slog.Attr{slog.String("k", leak)}},
 		"LogValuer of an error": valuer{err}, "panics": panics{leak}, "group": []slog.Attr{slog.Group("g", "e", err)},
@@ -81,6 +85,26 @@ func TestALogHoldsNoKey(t *testing.T) {
 		if !strings.Contains(bare.String(), "canary") {
 			t.Errorf("%s shows nothing: no log without redaction holds the key", what)
 		}
+	}
+}
+
+func TestARequestIsPrintedWithoutItsKey(t *testing.T) {
+	request := bpos.Request{APIKey: leak, Store: "yourstore", Method: "GET", Target: "/api/v1/products?k=" + leak}
+	of := bpos.RequestBytes{APIKey: []byte(leak), AnyStore: true, Method: []byte("GET"), Target: []byte("/?k=" + leak)}
+	expected := `"GET" "/api/v1/products?k=bpos_abcd********************" store="yourstore" key="bpos_abcd********************"`
+	ofExpected := `"GET" "/?k=bpos_abcd********************" store="(any)" key="bpos_abcd********************"`
+	for _, form := range []string{"%v", "%+v", "%#v", "%s"} {
+		if found := fmt.Sprintf(form, request); found != expected {
+			t.Errorf("%s: found %s; expected %s", form, found, expected)
+		}
+		if found := fmt.Sprintf(form, of); found != ofExpected {
+			t.Errorf("%s: found %s; expected %s", form, found, ofExpected)
+		}
+	}
+	var log bytes.Buffer
+	slog.New(slog.NewJSONHandler(&log, nil)).Info("asked", "request", request, "of", of)
+	if strings.Contains(log.String(), "canary") {
+		t.Errorf("a log without RedactHandler: %s", &log)
 	}
 }
 

@@ -5,6 +5,7 @@ import "C"
 
 import (
 	"bytes"
+	"cmp"
 	"runtime"
 	"unsafe"
 )
@@ -140,8 +141,9 @@ func (r *Registry) Stats() (Stats, error) {
 type Option func(*options)
 
 type options struct {
-	policy   []byte
-	readOnly bool
+	policy    []byte
+	hasPolicy bool
+	readOnly  bool
 }
 
 // ReadOnly makes a registry that refuses every change with [ErrReadOnly], for a program that only decides.
@@ -149,9 +151,10 @@ func ReadOnly() Option {
 	return func(o *options) { o.readOnly = true }
 }
 
-// Policy brings a policy of the host's own: a JSON object with scopes and routes, in the place of the built-in one.
+// Policy brings a policy of the host's own: a JSON object with scopes and routes, in the place of the built-in one. One
+// that is nil or empty, because it could not be read perhaps, is an error that is [ErrFormat].
 func Policy(document []byte) Option {
-	return func(o *options) { o.policy = document }
+	return func(o *options) { o.policy, o.hasPolicy = document, true }
 }
 
 // optionsJSON writes the policy as it came, so that the line and the column of an error are those of its author.
@@ -164,8 +167,8 @@ func optionsJSON(list []Option) string {
 	if o.readOnly {
 		form = `{"read_only":true`
 	}
-	if o.policy != nil {
-		form += `,"policy":` + string(o.policy)
+	if o.hasPolicy {
+		form += `,"policy":` + cmp.Or(string(o.policy), "null")
 	}
 	return form + "}"
 }

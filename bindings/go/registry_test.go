@@ -306,6 +306,7 @@ func TestWhatCannotBeOpenedIsAClearError(t *testing.T) {
 		"a folder":             {filepath.Dir(sound), nil, bpos.ErrIO, nil},
 		"others may write":     {others, nil, bpos.ErrPermission, []string{others, "chmod"}},
 		"a policy not in JSON": {sound, []bpos.Option{bpos.Policy([]byte("\n\n  {{"))}, bpos.ErrFormat, []string{"line 3"}},
+		"a policy not read":    {sound, []bpos.Option{bpos.Policy(nil)}, bpos.ErrFormat, []string{"expected a policy"}},
 		"an empty policy":      {sound, []bpos.Option{bpos.Policy([]byte{})}, bpos.ErrFormat, nil},
 	} {
 		registry, err := bpos.Open(attempt.path, attempt.options...)

@@ -26,20 +26,23 @@ export const ANY_STORE = Symbol("bpos.ANY_STORE");
 export class Registry {
   #pointer;
 
-  /** Opens a registry file. Options are {policy, read_only}, both optional. */
-  static open(path, options) {
+  /**
+   * Opens a registry file. Options are {policy, read_only}, both optional. A policy that is there and null or
+   * undefined, since it was not found for instance, is an error, and not the built-in policy.
+   */
+  static open(path, options = {}) {
     return new Registry("bpos_registry_open", path, options);
   }
 
   /** Makes a memory registry from a document, which is JSON. */
-  static fromJson(document, options) {
+  static fromJson(document, options = {}) {
     return new Registry("bpos_registry_from_json", document, options);
   }
 
   /** @private */
   constructor(open, source, options) {
     const out = Buffer.alloc(8);
-    run(open, ...text(source), ...(options ? json(options) : ABSENT), out);
+    run(open, ...text(source), ...json(options), out);
     this.#pointer = koffi.decode(out, "void *");
     forgotten.register(this, this.#pointer, this);
   }
@@ -49,9 +52,10 @@ export class Registry {
    *
    * @param request  {apiKey, store, method, target}: the value of the X-API-Key header, or null; the store that the
    *   request is for, of which null and "" match no key; the target as it was received, path and query, not decoded
-   * @param at  {unixMs, monotonicUs}, in a test
+   * @param at  {unixMs, monotonicUs}, two integers, in a test
    */
-  authorize({ apiKey, store, method, target }, at) {
+  authorize(request, at) {
+    const { apiKey, store, method, target } = request ?? {};
     return this.#decide("bpos_authorize", apiKey, store, [...text(method), ...text(target)], at);
   }
 
@@ -59,9 +63,11 @@ export class Registry {
    * Decides on a request whose scope the host names: {apiKey, store, scope}, by its name or the number from scopeId().
    * A key in the URL is the host's to refuse.
    */
-  authorizeScope({ apiKey, store, scope }, at) {
+  authorizeScope(request, at) {
+    const { apiKey, store, scope } = request ?? {};
     const id = typeof scope === "number" ? scope : this.scopeId(scope);
-    return this.#decide("bpos_authorize_scope", apiKey, store, [id], at);
+    // koffi would cut what is no 32-bit number, to another scope's. 0 is no scope.
+    return this.#decide("bpos_authorize_scope", apiKey, store, [id >>> 0 === id ? id : 0], at);
   }
 
   /** The number of a scope, or 0 if there is no such one. */
@@ -76,6 +82,9 @@ export class Registry {
 
   /** Gives a key another secret. The one before works for so many seconds more. Returns {key, record}. */
   rotate(id, graceS) {
+    if (!Number.isSafeInteger(graceS)) {
+      throw new BposError("invalid_argument", `${inspect(graceS)} seconds are no grace period: give an integer`);
+    }
     return withSecret(this.#answer("bpos_key_rotate", ...text(id), graceS));
   }
 
@@ -120,14 +129,17 @@ export class Registry {
     }
   }
 
-  // A registry that is closed is NULL, which is misuse: the answer is 500. So is everything that is no text.
+  // A registry that is closed is NULL, which is misuse: the answer is 500. So is what is no text, and what is no time.
   #decide(name, apiKey, store, operation, at) {
     const { functions, structs } = library();
     const memory = Buffer.allocUnsafe(structs.bpos_decision.size).fill(0);
     memory.writeUInt32LE(memory.length, structs.bpos_decision.offset.size);
-    const call = at ? functions[`${name}_at`] : functions[name];
-    const times = at ? [at.unixMs, at.monotonicUs] : [];
-    call(this.#pointer, ...text(apiKey), ...storeText(store), ...operation, ...times, memory);
+    const now = at === undefined || at === null;
+    const call = now ? functions[name] : functions[`${name}_at`];
+    const times = now ? [] : [at.unixMs, at.monotonicUs];
+    const sound = times.every(Number.isSafeInteger);
+    const facts = [...text(apiKey), ...storeText(store), ...operation];
+    call(sound ? this.#pointer : null, ...facts, ...(sound ? times : [0, 0]), memory);
     return new Decision(memory);
   }
 
@@ -254,7 +266,16 @@ function storeText(store) {
   return text(store ?? "");
 }
 
-const json = (object) => text(JSON.stringify(object));
+/** JSON drops some values and makes null of others: a policy or an expiry that is lost would be none. */
+function json(object) {
+  return text(JSON.stringify(object, function (name, value) {
+    const kept = ["string", "boolean", "object"].includes(typeof value) || Number.isFinite(value);
+    if (!kept || (value === null && this[name] !== null)) {
+      throw new BposError("invalid_argument", `the member "${name}" is ${inspect(this[name])}, which JSON cannot hold`);
+    }
+    return value;
+  }));
+}
 
 /** Calls a cold function, whose last argument is where it puts its error. */
 function run(name, ...values) {

@@ -4,22 +4,22 @@
 
 import { createServer } from "node:http";
 import { fileURLToPath } from "node:url";
+import { inspect } from "node:util";
 import { load, redact, Registry } from "./bpos.js";
 
 /**
  * Lets a request through to `handler(request, response, decision)`, or answers it with its denial.
  *
- * @param storeOf  the store that a request is for; null, "" or an exception deny
+ * @param storeOf  the store that a request is for, at once; null, "", a promise or an exception deny
  */
 export function guarded(registry, storeOf, handler) {
   return (request, response) => {
     const { method, url } = request; // `url` is the target as it was received, path and query, not decoded
-    let store;
+    let store = NaN; // which is no text: if it stays so, bpos answers 500
     try {
       store = storeOf(request);
-    } catch (error) {
-      log(`the store was not found: ${error.message}`);
-      store = NaN; // which is no text: bpos answers 500
+    } catch (error) { // which may be anything, null too
+      log(`the store was not found: ${inspect(error?.message ?? error)}`);
     }
     const decision = registry.authorize({ apiKey: apiKey(request), store, method, target: url });
     log(`${method} ${url} ${decision.status} ${decision.reason} ${decision.keyId}`);

@@ -29,9 +29,7 @@ final class Bpos
 
     public function __destruct()
     {
-        if (!$this->kept) {
-            $this->close();
-        }
+        $this->close();
     }
 
     private function __clone()
@@ -56,7 +54,10 @@ final class Bpos
         self::$ffi = self::declare($declarations, $library);
     }
 
-    /** Opens a registry file. Options are {"policy": …, "read_only": true} as an array, both optional. */
+    /**
+     * Opens a registry file. Options are {"policy": …, "read_only": true} as an array, both optional. A policy that is
+     * there and null, since its file was not found for instance, is an error, and not the built-in policy.
+     */
     public static function open(string $path, array $options = []): self
     {
         return new self(self::opened('bpos_registry_open', $path, $options));
@@ -71,28 +72,38 @@ final class Bpos
     /**
      * The registry that this process keeps, opened by the first request that asks and read again when its file has
      * changed. For servers that forget a request's variables, such as PHP-FPM. It needs keep.c, by ffi.preload.
+     *
+     * One process keeps one registry: to ask for another path or other options throws, since another site in the same
+     * pool would otherwise get this one's keys and policy.
      */
     public static function kept(string $path, array $options = []): self
     {
         $ffi = self::ffi();
-        $first = FFI::isNull($ffi->bpos_kept);
-        if ($first) {
+        $absolute = str_starts_with($path, '/') ? $path : getcwd() . "/$path";
+        $as = hash('sha256', "$absolute\0" . self::json($options));
+        if (FFI::isNull($ffi->bpos_kept)) {
             $ffi->bpos_kept = self::opened('bpos_registry_open', $path, $options);
+            FFI::memcpy($ffi->bpos_kept_as, $as, strlen($as));
+
+            return new self($ffi->bpos_kept, kept: true);
+        }
+        if ($as !== FFI::string($ffi->bpos_kept_as)) {
+            $hint = 'one process keeps one registry, so give this site a pool of its own, or restart after a change';
+            $what = "this process keeps another registry than $absolute with these options";
+            throw new BposException("$what: $hint", 1, 'invalid_argument');
         }
         $bpos = new self($ffi->bpos_kept, kept: true);
-        if (!$first) {
-            try {
-                $bpos->reloadIfChanged();
-            } catch (BposException $error) {
-                error_log("bpos: not reloaded, the old keys stay in force: {$error->getMessage()}");
-            }
+        try {
+            $bpos->reloadIfChanged();
+        } catch (BposException $error) {
+            error_log("bpos: not reloaded, the old keys stay in force: {$error->getMessage()}");
         }
 
         return $bpos;
     }
 
     /**
-     * Decides on a request by its method and target, now, or at [unix_ms, monotonic_us] in a test.
+     * Decides on a request by its method and target, now, or at [unix_ms, monotonic_us], two integers, in a test.
      *
      * @param $apiKey the value of the X-API-Key header; null if there is none
      * @param $store that the request is for; null and '' match no key
@@ -118,8 +129,9 @@ final class Bpos
         ?array $at = null,
     ): BposDecision {
         $id = is_string($scope) ? $this->scopeId($scope) : $scope;
+        $known = $id >= 0 && $id <= 0xffffffff; // FFI would cut what is longer than C's number, to another scope's
 
-        return $this->decide('bpos_authorize_scope', $apiKey, $store, [$id], $at);
+        return $this->decide('bpos_authorize_scope', $apiKey, $store, [$known ? $id : 0], $at);
     }
 
     /** The number of a scope, or 0 if there is no such one. */
@@ -183,16 +195,13 @@ final class Bpos
         return $changed->cdata === 1;
     }
 
-    /** Frees the registry. Again does nothing. */
+    /** Frees the registry, unless the process keeps it: then only this object lets go of it. Again does nothing. */
     public function close(): void
     {
-        if ($this->registry !== null) {
+        if ($this->registry !== null && !$this->kept) {
             self::ffi()->bpos_registry_close($this->registry);
-            if ($this->kept) {
-                self::ffi()->bpos_kept = null;
-            }
-            $this->registry = null;
         }
+        $this->registry = null;
     }
 
     /** Masks every API key in a text, for logs. */
@@ -272,13 +281,18 @@ final class Bpos
         ?array $at,
     ): BposDecision {
         $decision = self::sized('bpos_decision');
+        $registry = $this->registry; // null once it is closed, which is misuse: the answer is 500
         if ($at !== null) {
             $function .= '_at';
-            array_push($operation, ...$at);
+            $times = array_values(array_filter($at, is_int(...)));
+            if (count($at) !== 2 || count($times) !== 2) {
+                [$registry, $times] = [null, [0, 0]]; // misuse, too
+            }
+            array_push($operation, ...$times);
         }
         [$text, $length] = self::storeText($store);
         self::ffi()->$function(
-            $this->registry, $apiKey, strlen($apiKey ?? ''), $text, $length, ...[...$operation, FFI::addr($decision)],
+            $registry, $apiKey, strlen($apiKey ?? ''), $text, $length, ...[...$operation, FFI::addr($decision)],
         );
 
         return new BposDecision(self::ffi(), $decision);
@@ -410,18 +424,27 @@ final class BposNewKey
 /** A secret that shows itself when asked to, and not in logs and dumps. PHP cannot wipe it: let go of it soon. */
 final class BposSecret
 {
-    public function __construct(#[SensitiveParameter] private string $secret)
+    /** The texts, by their objects: var_export() and an array cast would show a property. */
+    private static ?WeakMap $secrets = null;
+
+    public function __construct(#[SensitiveParameter] string $secret)
+    {
+        self::$secrets ??= new WeakMap();
+        self::$secrets[$this] = $secret;
+    }
+
+    private function __clone()
     {
     }
 
     public function expose(): string
     {
-        return $this->secret;
+        return self::$secrets[$this];
     }
 
     public function __toString(): string
     {
-        return Bpos::redact($this->secret);
+        return Bpos::redact($this->expose());
     }
 
     public function __debugInfo(): array

@@ -12,8 +12,12 @@ http_response_code(500); // until bpos says otherwise: PHP's own answer to a pro
 $bpos = Bpos::kept(getenv('BPOS_REGISTRY') ?: 'keys.json', ['read_only' => true]);
 $method = $_SERVER['REQUEST_METHOD'];
 $target = $_SERVER['REQUEST_URI']; // as it was received: path and query, not decoded
-$decision = $bpos->authorize($_SERVER['HTTP_X_API_KEY'] ?? null, getenv('STORE') ?: null, $method, $target);
-unset($_SERVER['HTTP_X_API_KEY']); // the shop never sees the key
+// X-API-Key, X_API_Key and X-API.Key are one variable, and the last wins. Several are no key, and "," is malformed.
+$several = count(preg_grep('/^x[^a-z0-9]api[^a-z0-9]key$/i', array_keys(getallheaders()))) > 1;
+$key = $several ? ',' : $_SERVER['HTTP_X_API_KEY'] ?? null;
+$decision = $bpos->authorize($key, getenv('STORE') ?: null, $method, $target);
+// The shop needs no key. PHP has no way to take it from getallheaders() and filter_input() too, so log neither.
+unset($key, $_SERVER['HTTP_X_API_KEY']);
 
 $line = Bpos::redact("$method $target $decision->status $decision->reason $decision->keyId");
 error_log(preg_replace('/[[:cntrl:]]/', '?', $line));

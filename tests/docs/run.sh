@@ -32,7 +32,7 @@ need_go
 need_libraries
 command -v cargo >/dev/null || lacks cargo "install it by rustup"
 ready
-php -m | grep -qx FFI || lacks "PHP's FFI" "install it (Debian: apt-get install php-common)"
+php -r 'exit(extension_loaded("FFI") ? 0 : 1);' || lacks "PHP's FFI" "install it (Debian: apt-get install php-common)"
 ready
 shown='^([0-9]+ (files|links)|Ran [0-9]+ tests|OK)'
 

@@ -39,12 +39,14 @@ scope() { # What docs/other-languages.md has a host make for php.ini.
         -o "$out/libbpos-php.so" &&
         printf '#define FFI_SCOPE "bpos"\n#define FFI_LIB "%s"\n' "$out/libbpos-php.so" >"$out/bpos.scope.h" &&
         cat "$header" >>"$out/bpos.scope.h" &&
-        echo 'extern bpos_registry *bpos_kept;' >>"$out/bpos.scope.h"
+        echo 'extern bpos_registry *bpos_kept; extern char bpos_kept_as[65];' >>"$out/bpos.scope.h"
 }
 check "PHP: the layout of the structs" same "'$out/layout'" "php tests/ffi/php/layout.php '$header' '$library'"
 check "PHP: the vectors" php tests/ffi/php/vectors.php "$library"
 check "PHP: behaviour" php tests/ffi/php/behaviour.php "$library" "$out/newer.so" "$out/older.so"
 check "PHP: keep.c and the header for ffi.preload" scope
+check "PHP: a registry that the process keeps" php -d ffi.enable=1 -d ffi.preload="$out/bpos.scope.h" \
+    tests/ffi/php/kept.php
 check "PHP: a server, with preloaded FFI" timeout 60 php tests/ffi/php/server.php "$library" "$out/bpos.scope.h"
 
 # ---- Node.js ----

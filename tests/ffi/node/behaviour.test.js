@@ -70,6 +70,25 @@ test("time is an argument: the limit is exact, and no test sleeps", () => {
   assert.equal(at(65_000_000).retryAfterS, 1);
   assert.equal(at(65_000_001).allowed, true);
 });
+test("times that are no safe integers are misuse, answered with 500", () => {
+  const of = registry();
+  const apiKey = of.create(SPEC).key.expose();
+  const facts = { apiKey, store: "yourstore", method: "GET", target: TARGET, scope: "products:read" };
+  const bad = [NaN, Infinity, 1.5, -1.5, 2 ** 53, -(2 ** 53), "1", 1n, null, undefined, {}, new Number(1)];
+  const times = bad.flatMap((time) => [{ unixMs: time, monotonicUs: 1 }, { unixMs: 1, monotonicUs: time }]);
+  for (const at of [...times, { unixMs: 1, monotonicUs: -1 }, {}, 0, 5, "now", true, new Date()]) {
+    for (const decision of [of.authorize(facts, at), of.authorizeScope(facts, at)]) {
+      assert.deepEqual([decision.status, decision.reason], [500, "internal"], inspect(at));
+    }
+  }
+  assert.equal(of.authorize(facts, { unixMs: -1, monotonicUs: 0 }).status, 200);
+});
+test("a request that is none is denied", () => {
+  for (const none of [undefined, null, 1, {}]) {
+    assert.equal(registry().authorize(none).reason, "missing_key");
+    assert.equal(registry().authorizeScope(none).allowed, false);
+  }
+});
 test("a scope is named by its name or its number", () => {
   const of = registry();
   const facts = { apiKey: of.create(SPEC).key.expose(), store: "yourstore" };
@@ -77,7 +96,8 @@ test("a scope is named by its name or its number", () => {
   assert.equal(reason("products:read"), "allowed");
   assert.equal(reason(of.scopeId("products:read")), "allowed");
   assert.equal(reason("products:write"), "insufficient_scope");
-  for (const unknown of ["products:reed", "products:read\0", "", null, undefined, 0, 99]) {
+  const numbers = [0, 99, -1, 2 ** 32 + 1, 1 - 2 ** 32, 1.9, NaN, Infinity, 1n, new Number(1)];
+  for (const unknown of ["products:reed", "products:read\0", "", null, undefined, ...numbers]) {
     assert.equal(reason(unknown), "internal", inspect(unknown));
   }
 });
@@ -86,6 +106,29 @@ test("options are the library's: a policy of the host, and the right to change n
   assert.equal(Registry.fromJson(DOCUMENT, { policy }).scopeId("a:read"), 12);
   fails("read_only", "", () => Registry.fromJson(DOCUMENT, { read_only: true }).create(SPEC));
   fails("format", '"polcy"', () => Registry.fromJson(DOCUMENT, { polcy: policy }));
+});
+test("a policy that was not found is an error, and not the built-in policy", () => {
+  fails("format", "the options", () => Registry.fromJson(DOCUMENT, { policy: null }));
+  fails("format", "the options", () => Registry.fromJson(DOCUMENT, null));
+  for (const lost of [undefined, () => {}, Symbol("policy"), NaN]) {
+    fails("invalid_argument", `"policy" is ${inspect(lost)}`, () => Registry.fromJson(DOCUMENT, { policy: lost }));
+    fails("invalid_argument", `"policy" is ${inspect(lost)}`, () => Registry.open("keys.json", { policy: lost }));
+  }
+  Registry.fromJson(DOCUMENT, {});
+  Registry.fromJson(DOCUMENT, undefined);
+});
+test("what JSON would drop or make null is refused: an expiry that is no date would be never", () => {
+  const of = registry();
+  const { id } = of.create({ ...SPEC, expires_at: null }).record;
+  for (const lost of [undefined, NaN, new Date(NaN), 1n]) {
+    fails("invalid_argument", `"expires_at" is ${inspect(lost)}`, () => of.create({ ...SPEC, expires_at: lost }));
+    fails("invalid_argument", `"expires_at" is ${inspect(lost)}`, () => of.update(id, { expires_at: lost }));
+  }
+  fails("invalid_argument", '"0" is undefined', () => of.create({ ...SPEC, scopes: [undefined] }));
+  assert.equal(of.list(ANY_STORE).length, 1);
+  for (const grace of [undefined, null, NaN, 1.9, "60", 2 ** 53, 60n]) {
+    fails("invalid_argument", `${inspect(grace)} seconds`, () => of.rotate(id, grace));
+  }
 });
 
 // ---- Keys ----

@@ -76,7 +76,8 @@ test("the target is taken as it was received", async () => {
 });
 test("a store that is not found lets nobody in, and an exception is 500", async () => {
   for (const [storeOf, status] of [[() => null, 401], [() => "", 401], [() => "other", 401],
-    [() => { throw new Error("no database"); }, 500]]) {
+    ...[new Error("no database"), null, undefined, Symbol("no"), Object.create(null), { message: Symbol("no") }]
+      .map((error) => [() => { throw error; }, 500])]) {
     const { served, ask } = await shop(keys, storeOf);
     assert.deepEqual([(await ask("GET", TARGET, KEY)).status, served.length], [status, 0]);
   }

@@ -103,7 +103,15 @@ test('the answer to HEAD has no body', function () use ($server) {
     same([401, ''], [$status, $body]);
 });
 test('several X-API-Key headers are no key', function () use ($server, $key) {
-    foreach ([[$key, 'X-API-Key: a'], ['x-api-key: a', $key], [$key, $key]] as $headers) {
+    $others = ['X-API-Key: a', 'x-api-key: a', $key];
+    foreach (['X_API_Key', 'X_API-KEY', 'X-API.Key', 'x-api_key'] as $name) { // which are the same variable of CGI
+        array_push($others, "$name: a", "$name: " . substr($key, 11));
+    }
+    foreach ($others as $other) {
+        $twice[] = [$key, $other];
+        $twice[] = [$other, $key];
+    }
+    foreach ($twice as $headers) {
         [$status, , $body] = $server->ask('GET', TARGET, ...$headers);
         same([401, 'invalid_key'], [$status, json_decode($body)->code]);
     }
@@ -130,6 +138,16 @@ test('the log has reasons and ids, and no key', function () use ($server, $new) 
     same(false, str_contains($log, $new->key->expose()));
 });
 
+test('no variable of the shop holds the key', function () use ($program, $scope, $path, $owner) {
+    $shop = dirname($path) . '/shop.php';
+    file_put_contents($shop, "<?php require '$program'; echo print_r([\$_SERVER, get_defined_vars()], true);");
+    $key = $owner->create(SPEC)->key->expose();
+    $server = new Server($shop, $scope, $path, 'yourstore');
+    [$status, , $body] = $server->ask('GET', TARGET, "X-API-Key: $key");
+    same([200, true], [$status, str_contains($body, '[REQUEST_URI] => ' . TARGET)]);
+    same(false, str_contains($body, $key));
+    $server->end();
+});
 test('a server that is told of no store lets nobody in', function () use ($program, $scope, $path, $owner) {
     $server = new Server($program, $scope, $path, null);
     same(401, $server->ask('GET', TARGET, 'X-API-Key: ' . $owner->create(SPEC)->key->expose())[0]);
