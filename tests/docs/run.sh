@@ -76,31 +76,41 @@ done
 
 # ---- The README ----
 
-# It shows, and does not say to run, so its quickstart and its program in C are taken out: the keys that the commands
-# make are the ones that the program decides on.
+# It shows, and does not say to run, so its quickstart and its programs are taken out: the keys that the commands make
+# are the ones that the programs decide on.
 block() { # LANGUAGE: the README's blocks of that language, in order
     awk -v fence="\`\`\`$1" '$0 == fence { inside = 1; next } /^```$/ { inside = 0 } inside' README.md
 }
 quickstart() {
-    mkdir -p "$out/readme"
-    block c >"$out/readme/authorize.c"
+    mkdir -p "$out/readme/go"
+    block c >"$out/readme/first.c"
+    block cpp >"$out/readme/first.cpp"
+    block go >"$out/readme/go/first.go"
+    block python >"$out/readme/first.py"
     block sh | sed -n '/^bpos init /,/^bpos key list/p' >"$out/readme/quickstart.sh"
     cd "$out/readme"
     [ -s quickstart.sh ] || { echo 'README.md has no commands from `bpos init` to `bpos key list`'; return 1; }
     # shellcheck disable=SC2046
-    gcc -std=c99 -Wall -Wextra -pedantic -Werror authorize.c -o authorize $(pkg-config --cflags --libs bpos)
+    gcc -std=c99 -Wall -Wextra -pedantic -Werror first.c -o first-c $(pkg-config --cflags --libs bpos)
+    # shellcheck disable=SC2046
+    g++ -std=c++17 -Wall -Wextra -pedantic -Werror first.cpp -o first-cpp $(pkg-config --cflags --libs bpos)
+    (cd go && go mod init first && go mod edit -replace "github.com/brotherpos/bpos/bindings/go=$BPOS/bindings/go" &&
+        go mod tidy && go build -o ../first-go .)
+    printf '#!/bin/sh\nPYTHONPATH=%s exec python3 first.py\n' "$BPOS/bindings/python/src" >first-python
+    chmod +x first-python
     . ./quickstart.sh
-    KEY=$KEY ./authorize 2>&1 | tee answer
-    grep -q '^serve yourstore, to the key key_' answer
-    grep -q '^HTTP/1.1 200' answer
+    for program in c cpp go python; do
+        KEY=$KEY "./first-$program" 2>&1 | tee answer
+        grep -q '^serve yourstore, to the key key_' answer
+        KEY= "./first-$program" 2>&1 | grep '^deny: missing_key$'
+    done
     bpos key revoke "$(sed -n 's/^serve .* to the key //p' answer)"
-    KEY=$KEY ./authorize 2>&1 | tee answer
-    grep -q '^deny: revoked_key$' answer
-    grep -q '^HTTP/1.1 401' answer
-    KEY= ./authorize 2>&1 | grep 'deny: missing_key'
+    for program in c cpp go python; do
+        KEY=$KEY "./first-$program" 2>&1 | grep '^deny: revoked_key$'
+    done
 }
 if [ "${#asked[@]}" = 0 ]; then
-    check "README.md, its quickstart and its program in C" bash -c "$(declare -f block quickstart); set -euo pipefail
+    check "README.md, its quickstart and its programs" bash -c "$(declare -f block quickstart); set -euo pipefail
         out='$out'; quickstart"
 fi
 
