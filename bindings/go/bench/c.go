@@ -28,14 +28,14 @@ typedef struct facts {
 // Asks one key after another, from the one that is next, and counts the answers that are as expected.
 static size_t ask(const bpos_registry *registry, int how, const facts *f, uint64_t *next, size_t calls,
         int32_t expected) {
-    size_t right = 0;
+    size_t right = 0, wrong = 0;
     for (; calls > 0; calls--, ++*next) {
-        const char *key = f->keys + *next % f->keys_count * f->key_len;
+        // The key depends on the answer before it: no call begins before the last has ended, as it is from Go.
+        const char *key = f->keys + (*next + wrong) % f->keys_count * f->key_len;
         const uint64_t us = *next * f->step_us;
         const int64_t ms = 1800000000000 + (int64_t)(us / 1000);
         bpos_decision decision = {.size = sizeof decision};
         int32_t status = 0;
-        __atomic_thread_fence(__ATOMIC_SEQ_CST); // no call begins before the last has ended, as it is from Go
         switch (how) {
         case ROUTED:
             status = bpos_authorize_at(registry, key, f->key_len, f->store, f->store_len, f->method, f->method_len,
@@ -50,7 +50,8 @@ static size_t ask(const bpos_registry *registry, int how, const facts *f, uint64
                                     f->target, f->target_len, &decision);
             break;
         }
-        right += status == expected && decision.status == expected;
+        wrong = (size_t)((status ^ expected) | (decision.status ^ expected));
+        right += wrong == 0;
     }
     return right;
 }
