@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import collections
+import copy
+import dataclasses
 import io
+import json
 import logging
-from typing import Any, Iterator
+import types
+from pathlib import Path
+from typing import Any, Callable, Iterator
 
+import httpx
 import pytest
 from sample import KEY
+from uvicorn.logging import AccessFormatter
+from werkzeug.datastructures import Headers
 
 import bpos
 
@@ -83,7 +92,29 @@ def logged() -> Iterator[Logged]:
 def test_a_key_in_the_message_is_masked_wherever_it_came_from(logged: Logged, arguments: tuple[Any, ...]) -> None:
     logged.log.warning(*arguments)
     assert "key" in logged.text and MASKED in logged.text
-    assert not logged.record.args
+
+
+def test_the_message_is_the_one_without_the_filter_but_masked(logged: Logged) -> None:
+    lines = ""
+    for message, *arguments in ("%s %s %r", KEY, ValueError(KEY), [KEY]), ("%d %s", 7, Url()), ("%(a)s", {"a": {KEY}}):
+        logged.log.warning(message, *arguments)
+        lines += bpos.redact(logging.LogRecord("", 0, "", 0, message, tuple(arguments), None).getMessage()) + "\n"
+    logged.log.warning(Url())
+    assert logged.text == f"{lines}Url(/?key={MASKED})\n"
+
+
+def test_a_formatter_finds_as_many_arguments_as_it_wants(logged: Logged) -> None:
+    # uvicorn's takes the five apart, and the client chooses the third.
+    logged.handler.setFormatter(AccessFormatter("%(request_line)s %(status_code)s", use_colors=False))
+    logged.log.info('%s - "%s %s HTTP/%s" %d', "127.0.0.1:7", "GET", f"/admin?x={KEY}&bpos%5F{KEY[5:]}", "1.1", 401)
+    assert logged.text == f"GET /admin?x={MASKED}&bpos%5F{MASKED[5:]} HTTP/1.1 401 Unauthorized\n"
+    assert logged.record.args is not None and len(logged.record.args) == 5
+
+
+def test_what_only_the_parts_together_show_is_masked(logged: Logged) -> None:
+    logged.log.warning("key %s%s of %s", KEY[:9], KEY[9:], KEY)
+    assert logged.text == f"key {MASKED} of {MASKED}\n"
+    assert logged.record.args == ()
 
 
 def test_a_record_without_a_key_stays_as_it_is(logged: Logged) -> None:
@@ -97,6 +128,84 @@ def test_a_record_without_a_key_stays_as_it_is(logged: Logged) -> None:
 def test_an_argument_that_the_message_does_not_show_is_masked_too(logged: Logged) -> None:
     logged.log.warning("%(n)d", {"n": 1, "key": KEY})
     assert logged.record.args == {"n": 1, "key": MASKED}
+
+
+class Url:
+    """Something that only its repr shows."""
+
+    def __repr__(self) -> str:
+        return f"Url(/?key={KEY})"
+
+
+class Shown(Url):
+    """Something that only its str shows."""
+
+    def __repr__(self) -> str:
+        return "<shown>"
+
+    def __str__(self) -> str:
+        return f"shown {KEY}"
+
+
+@dataclasses.dataclass
+class Login:
+    key: str = KEY
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        Headers([("X-API-Key", KEY)]),
+        httpx.Headers({"X-API-Key": KEY}),
+        {KEY},
+        frozenset([KEY.encode()]),
+        Login(),
+        bytearray(KEY.encode()),
+        Url(),
+        Shown(),
+        ValueError(KEY),
+        collections.OrderedDict(key=KEY),
+        collections.deque([KEY]),
+        types.SimpleNamespace(key=KEY),
+        Path("/tmp") / KEY,
+    ],
+)
+@pytest.mark.parametrize("within", [lambda value: value, lambda value: {"k": [(value,)]}])
+def test_no_object_keeps_a_key(logged: Logged, value: Any, within: Callable[[Any], Any]) -> None:
+    logged.handler.setFormatter(JsonFormatter())
+    logged.log.warning(CLEAN, extra={"extra": within(value)})
+    logged.log.warning("%(clean)s", {"clean": CLEAN, "other": within(value)})
+    logged.log.warning("%.9s", Shown())
+    assert "bpos_Quic***" in logged.text
+
+
+class JsonFormatter(logging.Formatter):
+    """Writes all that a record has, as the ones for log collectors do."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        record.message = record.getMessage()
+        return json.dumps(vars(record), default=str) + repr(vars(record))
+
+
+def test_objects_without_a_key_stay_themselves(logged: Logged) -> None:
+    extra = {"one": Login("key_1"), "two": {"three": [Headers(), {1, 2}, bytearray(b"x"), None, True, 1.5]}}
+    kept = copy.copy(extra)
+    logged.log.warning("%s %s", CLEAN, extra["one"], extra=extra)
+    assert all(getattr(logged.record, name) is kept[name] for name in kept)
+    assert logged.record.args is not None and logged.record.args[1] is extra["one"]  # type: ignore[index]
+
+
+def test_an_exception_that_shows_a_key_elsewhere_than_in_its_traceback_is_left_out(logged: Logged) -> None:
+    class Hidden(ValueError):
+        def __str__(self) -> str:
+            return "hidden"
+
+    try:
+        raise Hidden(KEY)
+    except Hidden:
+        logged.log.exception("failed")
+    assert "Hidden: hidden" in logged.text
+    assert logged.record.exc_info is None
 
 
 def test_nothing_is_formatted_for_a_level_that_is_off(logged: Logged) -> None:
@@ -171,10 +280,6 @@ def test_containers_that_hold_themselves_come_to_an_end(logged: Logged) -> None:
 def test_a_record_that_cannot_be_formatted_is_loggings_to_report(
     logged: Logged, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    class Url:
-        def __repr__(self) -> str:
-            return f"Url(/?key={KEY})"
-
     logged.log.warning("%d of " + KEY, KEY, Url(), 7)
     said = capsys.readouterr().err
     assert "--- Logging error ---" in said and MASKED in said

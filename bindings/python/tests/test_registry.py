@@ -201,9 +201,10 @@ def test_a_registry_is_made_by_its_constructors_alone() -> None:
         bpos.Registry()
 
 
-def test_a_registry_is_not_pickled(registry: bpos.Registry) -> None:
-    for again in (pickle.dumps, copy.deepcopy):
-        with pytest.raises(TypeError, match="a Registry is not pickled"):
+def test_a_registry_is_neither_copied_nor_pickled(registry: bpos.Registry) -> None:
+    # A copy would go on after `close()`.
+    for again in (pickle.dumps, copy.copy, copy.deepcopy):
+        with pytest.raises(TypeError, match="a Registry is neither copied nor pickled"):
             again(registry)
 
 

@@ -158,7 +158,7 @@ class Handle(c_void_p):
 
     def __reduce_ex__(self, protocol: object) -> NoReturn:
         # Two handles of one registry would free it twice.
-        raise TypeError("a Registry is not pickled: open one in each process")
+        raise TypeError("a Registry is neither copied nor pickled: open one in each process")
 
 
 def call(function: Any, *arguments: Any) -> None:

@@ -43,32 +43,36 @@ class RedactingFilter(logging.Filter):
         for handler in logging.getLogger().handlers:
             handler.addFilter(bpos.RedactingFilter())
 
-    A record without a key stays as it is, its arguments too. One with a key in its message has the finished message as
-    its `msg` and no arguments; one with a key in its traceback has the masked text as `exc_text` and no `exc_info`,
-    since whoever formats that again would write the key. It lets every record through, also one whose arguments do not
-    fit its message: that is logging's to report.
+    The message becomes what it would be, masked. Its arguments are masked one by one, so that a formatter that takes
+    them apart finds as many; if the message would still show a key, it stands finished in `msg`, without arguments. A
+    traceback with a key becomes masked text in `exc_text`, without `exc_info`, since whoever formats that again would
+    write the key. Any object among the arguments and the extra attributes whose str or repr shows a key becomes that
+    text, masked. What has no key stays as it is. Every record passes, also one whose arguments do not fit its message:
+    that is logging's to report.
     """
 
     def __init__(self) -> None:
         super().__init__()
 
     def filter(self, record: logging.LogRecord) -> bool:
-        try:
-            message = record.getMessage()
-        except Exception:
-            # Logging will print the message and its arguments apart, by their repr.
-            record.msg, record.args = _clean(record.msg, objects=True), _clean(record.args, objects=True)
-        else:
-            # Only the finished message shows a key whose parts come from several places.
-            if redact(message) != message:
-                record.msg, record.args = redact(message), ()
+        message = _message(record)
+        record.msg, record.args = _clean(record.msg), _clean(record.args)
+        if message is not None and _message(record) != redact(message):
+            record.msg, record.args = redact(message), ()
         if record.exc_info:
             text = record.exc_text or _traceback(record.exc_info)
-            if redact(text) != text:
+            if redact(text) != text or _clean(record.exc_info) != record.exc_info:
                 record.exc_info, record.exc_text = None, text
         for name, value in list(record.__dict__.items()):
             record.__dict__[name] = _clean(value)
         return True
+
+
+def _message(record: logging.LogRecord) -> Optional[str]:
+    try:
+        return record.getMessage()
+    except Exception:
+        return None  # logging will report it, and print the message and its arguments apart, by their repr
 
 
 def _traceback(exc_info: Any) -> str:
@@ -81,27 +85,27 @@ def _traceback(exc_info: Any) -> str:
 _DEEPEST = 8
 
 
-def _clean(value: Any, *, objects: bool = False, depth: int = 0) -> Any:
-    """A value with its keys masked: texts, and those in plain containers. If `objects`, any other value whose repr
-    shows a key becomes its masked repr. What holds no key is not replaced."""
+def _clean(value: Any, depth: int = 0) -> Any:
+    """A value with its keys masked: texts, those in plain containers, and all else by its str or its repr, whichever
+    shows a key. What holds no key is not replaced."""
     kind = type(value)
+    if value is None or kind in (bool, int, float):
+        return value
     if isinstance(value, str):
         return redact(value)
     if isinstance(value, bytes):
         return redact(value)
     if kind in (dict, list, tuple) and depth < _DEEPEST:
         if kind is dict:
-            cleaned = {
-                _clean(key, objects=objects, depth=depth + 1): _clean(item, objects=objects, depth=depth + 1)
-                for key, item in value.items()
-            }
+            cleaned = {_clean(key, depth + 1): _clean(item, depth + 1) for key, item in value.items()}
         else:
-            cleaned = kind(_clean(item, objects=objects, depth=depth + 1) for item in value)
+            cleaned = kind(_clean(item, depth + 1) for item in value)
         return value if cleaned == value else cleaned
-    if objects or kind in (dict, list, tuple):
+    for shown in (str, repr):
         try:
-            text = repr(value)
+            text = shown(value)
         except Exception:
-            return value
-        return value if redact(text) == text else redact(text)
+            continue
+        if redact(text) != text:
+            return redact(text)
     return value

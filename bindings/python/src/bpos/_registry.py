@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterable, Mapping
 from ctypes import c_uint8
 from datetime import datetime, timedelta
-from typing import Any, List, Optional, Union
+from typing import Any, List, NoReturn, Optional, Union
 
 from ._decision import SIZE, Decision, decision_of
 from ._errors import ClosedError
@@ -136,6 +136,9 @@ class Registry:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def __reduce_ex__(self, protocol: object) -> NoReturn:
+        raise TypeError("a Registry is neither copied nor pickled: open one in each process")
 
     # ---- Deciding ----
 

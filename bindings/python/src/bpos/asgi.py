@@ -15,7 +15,7 @@ from ._decision import Decision
 from ._redaction import RedactingFilter
 from ._registry import Registry
 from ._request import Store
-from ._target import target_of
+from ._target import Mismatch, checked_prefix, target_of
 
 __all__ = ["Middleware"]
 
@@ -33,17 +33,28 @@ class Middleware:
     """Lets a request through to the application, or answers it with its denial.
 
     store: gives the store that a request is for, from its ASGI scope. None and an empty one match no key.
+    prefix: what stands before the policy's paths, because the application is mounted or served below it: "/shop" for an
+        application in `Mount("/shop", …)`, or behind `uvicorn --root-path /shop`. It must be what the scope's
+        `root_path` is where the middleware stands. Whatever is asked for elsewhere is answered with 500.
 
     The decision is in `scope["bpos.decision"]`, for the application and for what is around this middleware, a log for
     instance. The application does not see the X-API-Key header, and its answer gets the RateLimit headers. A websocket
-    is asked for as GET. If the store cannot be found, because `store` raised, or the registry is closed, the answer is
-    a 500, and the log `bpos.asgi` says why.
+    is asked for as GET. If it is not sure which path the application would serve, the store cannot be found, because
+    `store` raised, or the registry is closed, the answer is a 500, and the log `bpos.asgi` says why.
     """
 
-    def __init__(self, app: App, registry: Registry, *, store: Callable[[Scope], Store]) -> None:
+    def __init__(self, app: App, registry: Registry, *, store: Callable[[Scope], Store], prefix: str = "") -> None:
         self.app = app
         self.registry = registry
         self.store = store
+        self.prefix = checked_prefix(prefix)
+        # Other frameworks' root_path is a folder.
+        root_path = getattr(app, "root_path", "") if hasattr(app, "root_path_in_servers") else ""
+        if root_path not in ("", self.prefix):
+            raise ValueError(
+                f"FastAPI(root_path={root_path!r}) takes that off the path after the middleware has decided; "
+                f"use app.add_middleware(bpos.asgi.Middleware, …, prefix={root_path!r})"
+            )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -72,12 +83,17 @@ class Middleware:
                 target_of(
                     scope.get("raw_path"),
                     scope["path"].encode("utf-8", "surrogatepass"),
-                    scope.get("query_string", b""),
+                    scope.get("query_string"),
+                    prefix=self.prefix,
+                    served_below=scope.get("root_path") or "",
                 ),
                 # HTTP reads several as one, joined by commas. No key has a comma, so none of them is picked.
                 api_key=b",".join(keys) if keys else None,
                 store=self.store(scope),
             )
+        except Mismatch as mismatch:
+            _log.error("a request is answered with 500: %s", mismatch)
+            return Decision()
         except Exception:
             _log.exception("a request could not be decided on, and is answered with 500")
             return Decision()

@@ -16,7 +16,7 @@ from ._decision import Decision
 from ._redaction import RedactingFilter
 from ._registry import Registry
 from ._request import Store
-from ._target import target_of
+from ._target import Mismatch, checked_prefix, target_of
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -31,22 +31,26 @@ class Middleware:
     """Lets a request through to the application, or answers it with its denial.
 
     store: gives the store that a request is for, from its WSGI environment. None and an empty one match no key.
+    prefix: what stands before the policy's paths, because the application is mounted or served below it: "/shop" for an
+        application in werkzeug's `DispatcherMiddleware(…, {"/shop": app})`. It must be what SCRIPT_NAME is where the
+        middleware stands. Whatever is asked for elsewhere is answered with 500.
 
     The decision is in `environ["bpos.decision"]`, for the application and for what is around this middleware, a log for
     instance. The X-API-Key header is taken out of the environment, and the application's answer gets the RateLimit
-    headers. If the store cannot be found, because `store` raised, or the registry is closed, the answer is a 500, and
-    the log `bpos.wsgi` says why.
+    headers. If it is not sure which path the application would serve, the store cannot be found, because `store`
+    raised, or the registry is closed, the answer is a 500, and the log `bpos.wsgi` says why.
 
     The target is REQUEST_URI or RAW_URI, which most servers give as it was received; without them it is made of
     SCRIPT_NAME, PATH_INFO and QUERY_STRING.
     """
 
     def __init__(
-        self, app: WSGIApplication, registry: Registry, *, store: Callable[[WSGIEnvironment], Store]
+        self, app: WSGIApplication, registry: Registry, *, store: Callable[[WSGIEnvironment], Store], prefix: str = ""
     ) -> None:
         self.app = app
         self.registry = registry
         self.store = store
+        self.prefix = checked_prefix(prefix)
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         decision = environ["bpos.decision"] = self._decide(environ)
@@ -65,20 +69,26 @@ class Middleware:
 
     def _decide(self, environ: WSGIEnvironment) -> Decision:
         try:
-            path = environ.get("PATH_INFO", "")
+            script_name = environ.get("SCRIPT_NAME", "")
             raw = environ.get("REQUEST_URI", environ.get("RAW_URI"))
-            if raw is None:
-                path = environ.get("SCRIPT_NAME", "") + path
+            query = environ.get("QUERY_STRING")
             api_key = environ.get("HTTP_X_API_KEY")
             return self.registry.authorize(
                 environ["REQUEST_METHOD"],
                 target_of(
-                    None if raw is None else _received(raw), _received(path), _received(environ.get("QUERY_STRING", ""))
+                    None if raw is None else _received(raw),
+                    _received(script_name + environ.get("PATH_INFO", "")),
+                    None if query is None else _received(query),
+                    prefix=self.prefix,
+                    served_below=script_name,
                 ),
                 # Servers join several by commas. No key has a comma, so none of them is picked.
                 api_key=None if api_key is None else _received(api_key),
                 store=self.store(environ),
             )
+        except Mismatch as mismatch:
+            _log.error("a request is answered with 500: %s", mismatch)
+            return Decision()
         except Exception:
             _log.exception("a request could not be decided on, and is answered with 500")
             return Decision()
