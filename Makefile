@@ -12,16 +12,17 @@ CARGO ?= cargo
 PYTHON ?= python3
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 LIB := $(TARGET)/lib
-COMMAND := $(TARGET)/release/bpos
+RELEASE := $(TARGET)/$(if $(CARGO_BUILD_TARGET),$(CARGO_BUILD_TARGET)/)release
+COMMAND := $(RELEASE)/bpos
 SUITES := tests/c/run.sh tests/cpp/run.sh bindings/go/test.sh bindings/python/test.sh tests/ffi/run.sh \
   tests/install/run.sh tests/docs/run.sh
 PACKAGES := binutils clang cmake curl g++ gcc golang-golang-x-time-dev nodejs npm php-cli pkg-config python3 \
   python3-venv strace valgrind
 SOURCES := Cargo.toml Cargo.lock cli/Cargo.toml $(wildcard src/*.rs src/*/*.rs cli/src/*.rs cli/src/*/*.rs)
 
-.PHONY: demo test lib all install uninstall header check bench tools
+.PHONY: demo test lib all install uninstall header check bench tools need-cargo need-python3
 
-demo: need-$(CARGO) need-curl
+demo: need-cargo need-curl
 	$(CARGO) build --release --example server
 	$(CARGO) build --release --package bpos-cli
 	examples/demo.sh
@@ -32,22 +33,22 @@ test: tools all
 	for suite in $(SUITES); do BPOS_LIB=$(abspath $(LIB)) BPOS_COMMAND=$(abspath $(COMMAND)) $$suite || exit 1; done
 
 # The C libraries are built apart: the one with a SONAME, which rustc does not set, and the one to link statically.
-lib: need-$(CARGO)
-	$(CARGO) rustc --release --lib --features ffi --crate-type cdylib -- -C link-arg=-Wl,-soname,libbpos.so.0
-	$(CARGO) rustc --release --lib --features ffi --crate-type staticlib
+lib: need-cargo
+	$(CARGO) rustc --locked --release --lib --features ffi --crate-type cdylib -- -C link-arg=-Wl,-soname,libbpos.so.0
+	$(CARGO) rustc --locked --release --lib --features ffi --crate-type staticlib
 	mkdir -p $(LIB)
-	cp $(TARGET)/release/libbpos.so $(LIB)/libbpos.so.0
+	cp $(RELEASE)/libbpos.so $(LIB)/libbpos.so.0
 	ln -sf libbpos.so.0 $(LIB)/libbpos.so
-	cp $(TARGET)/release/libbpos.a $(LIB)/libbpos.a
+	cp $(RELEASE)/libbpos.a $(LIB)/libbpos.a
 
 # What is newer than its sources is not built again, so that root needs no cargo: make all && sudo make install
-all: $(LIB)/libbpos.a $(COMMAND)
+all: $(LIB)/libbpos.so.0 $(LIB)/libbpos.a $(COMMAND)
 
-$(LIB)/libbpos.a: $(SOURCES)
+$(LIB)/libbpos.so.0 $(LIB)/libbpos.a &: $(SOURCES)
 	$(MAKE) lib
 
 $(COMMAND): $(SOURCES)
-	$(CARGO) build --release --package bpos-cli
+	$(CARGO) build --locked --release --package bpos-cli
 	touch $@
 
 # packaging/install.sh says which folders can be named, besides PREFIX and DESTDIR.
@@ -68,9 +69,14 @@ check:
 bench:
 	$(CARGO) bench --bench authorize --bench lifecycle
 
-tools: $(addprefix need-,$(CARGO) gcc g++ clang++ nm readelf pkg-config cmake valgrind strace curl php node npm $(PYTHON))
+tools: $(addprefix need-,cargo gcc g++ clang++ nm readelf pkg-config cmake valgrind strace curl php node npm python3)
 
 # What is not there is named, with how to get it.
+need = @command -v $(1) >/dev/null || { \
+  echo "$(1) is missing: install it (cargo by rustup; on Debian by apt-get install $(PACKAGES))"; exit 1; }
+need-cargo:
+	$(call need,$(firstword $(CARGO)))
+need-python3:
+	$(call need,$(firstword $(PYTHON)))
 need-%:
-	@command -v $* >/dev/null || { \
-	  echo "$* is missing: install it (cargo by rustup; on Debian by apt-get install $(PACKAGES))"; exit 1; }
+	$(call need,$*)

@@ -55,7 +55,9 @@ install_all() {
 uninstall_all() {
     each_link take
     each_file take
-    rmdir "$DESTDIR$LIBDIR/cmake/bpos" 2>/dev/null || true # the one folder of our own, unless others use it
+    for folder in "$LIBDIR/cmake/bpos" "$DATADIR/doc/bpos"; do
+        rmdir "$DESTDIR$folder" 2>/dev/null || true # folders of our own, unless others use them
+    done
 }
 
 check_name() { # FOLDER
@@ -83,6 +85,9 @@ each_file() { # DO: is called with each file's destination, source and mode
     "$1" "$BINDIR/bpos" "$program" 755
     for page in $pages; do
         "$1" "$MANDIR/man1/$page.1" "$made/$page.1" 644
+    done
+    for file in LICENSE-APACHE LICENSE-MIT; do
+        "$1" "$DATADIR/doc/bpos/$file" "$file" 644
     done
     "$1" "$DATADIR/bash-completion/completions/bpos" "$made/bash" 644
     "$1" "$DATADIR/zsh/site-functions/_bpos" "$made/zsh" 644

@@ -32,7 +32,7 @@ type Status int32
 
 // The statuses. Their numbers never change.
 const (
-	ErrInvalidArgument Status = 1  // an argument has no meaning here, such as an empty path
+	ErrInvalidArgument Status = 1  // an argument has no meaning here, such as a reload of a registry in memory
 	ErrIO              Status = 2  // the operating system refused to open, read or write the registry file
 	ErrFormat          Status = 3  // a document is not what its format asks for
 	ErrNotFound        Status = 4  // there is no key with that id, or no scope with that name

@@ -15,7 +15,7 @@ import (
 type KeySpec struct {
 	Name      string    `json:"name"`
 	Store     string    `json:"store"`
-	Scopes    []string  `json:"scopes"`
+	Scopes    []string  `json:"scopes"`               // none: a key that can do nothing
 	RateLimit int       `json:"rate_limit,omitempty"` // requests in any 60 seconds, 1 to 1000; 0 stands for 60
 	ExpiresAt time.Time `json:"expires_at,omitzero"`  // to the millisecond; zero: never
 	TestMode  bool      `json:"test_mode,omitempty"`  // the key can only read

@@ -13,8 +13,9 @@ mod scopes;
 mod source;
 mod time;
 
+use std::env;
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use bpos::{Options, Policy, Registry};
@@ -67,7 +68,12 @@ fn init(context: &Context, file: Option<PathBuf>) -> Outcome {
         return print_json(&serde_json::json!({ "registry": path.to_string_lossy(), "revision": 0, "keys": 0 }));
     }
     print(&format!("made {}, a registry without keys\n", output::escaped(&path.to_string_lossy())))?;
-    tell("next: bpos key create --name \"Website Sync\" --store yourstore --scope products:read");
+    let named = if env::var_os("BPOS_REGISTRY").is_some_and(|named| path == Path::new(&named)) {
+        String::new()
+    } else {
+        format!("--registry {} ", output::escaped(&path.to_string_lossy()))
+    };
+    tell(&format!("next: bpos key create {named}--name \"Website Sync\" --store yourstore --scope products:read"));
     Ok(())
 }
 

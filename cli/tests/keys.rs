@@ -26,8 +26,12 @@ fn init_makes_a_private_file_once() {
     assert_eq!(made.json(), json!({"registry": "other.json", "revision": 0, "keys": 0}));
     assert_eq!(fs::metadata(place.path("other.json")).unwrap().mode() & 0o7777, 0o600);
 
+    let other = place.run(["init", "third.json"]).done();
+    assert!(other.err.contains("next: bpos key create --registry third.json --name "), "{}", other.err);
+
     let named = place.run(["init"]).done();
-    assert!(named.out.starts_with("made ") && named.out.contains("keys.json") && named.err.contains("bpos key create"));
+    assert!(named.out.starts_with("made ") && named.out.contains("keys.json"), "{}", named.out);
+    assert!(named.err.contains("next: bpos key create --name "), "the environment names it: {}", named.err);
     assert_eq!(place.document(), json!({"version": 1, "revision": 0, "keys": []}));
     place.run(["init"]).failed(5, "there is a file already");
     place.run(["init", "nowhere/keys.json"]).failed(3, "No such file");

@@ -100,13 +100,13 @@ quickstart() {
     chmod +x first-python
     . ./quickstart.sh
     for program in c cpp go python; do
-        KEY=$KEY "./first-$program" 2>&1 | tee answer
+        API_KEY=$API_KEY "./first-$program" 2>&1 | tee answer
         grep -q '^serve yourstore, to the key key_' answer
-        KEY= "./first-$program" 2>&1 | grep '^deny: missing_key$'
+        API_KEY= "./first-$program" 2>&1 | grep '^deny: missing_key$'
     done
     bpos key revoke "$(sed -n 's/^serve .* to the key //p' answer)"
     for program in c cpp go python; do
-        KEY=$KEY "./first-$program" 2>&1 | grep '^deny: revoked_key$'
+        API_KEY=$API_KEY "./first-$program" 2>&1 | grep '^deny: revoked_key$'
     done
 }
 if [ "${#asked[@]}" = 0 ]; then
