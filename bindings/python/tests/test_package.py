@@ -11,6 +11,7 @@ from sample import CHECKOUT
 
 import bpos
 from bpos import _library
+from bpos._library import library
 from bpos._registry import BUILT_IN_SCOPES
 
 HEADER = (CHECKOUT / "include" / "bpos.h").read_text()
@@ -54,7 +55,7 @@ def test_every_function_of_the_header_is_declared_with_as_many_parameters() -> N
         name: 0 if parameters.strip() == "void" else parameters.count(",") + 1
         for name, parameters in re.findall(r"\b(bpos_\w+)\(([^)]*)\);", text)
     }
-    bound = {name: len(getattr(_library.library, name).argtypes) for name in vars(_library.library)}
+    bound = {name: len(getattr(library, name).argtypes) for name in vars(library)}
     # The version of the ABI is asked before anything is declared; names are Python's own.
     unused = {"bpos_abi_version", "bpos_status_name", "bpos_reason_name"}
     assert bound == {name: count for name, count in declared.items() if name not in unused}
