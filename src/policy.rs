@@ -5,7 +5,7 @@ use once_cell::race::OnceBox;
 use crate::error::{Error, ErrorKind};
 use crate::routes::{Routes, Segment, Tree};
 use crate::scope::{BUILT_IN, Scope, ScopeSet};
-use crate::spelling::{Spellings, encoded_byte};
+use crate::spelling::{Spellings, encoded_byte, is_unreserved};
 use crate::text::ScopeName;
 
 /// The longest path that matches a route, in bytes.
@@ -465,8 +465,7 @@ fn sound_percents(path: &[u8]) -> bool {
 
 /// Whether every router reads this byte, percent-encoded, as part of a segment.
 fn is_plainly_encoded(byte: u8) -> bool {
-    let unreserved = byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~');
-    !(unreserved || byte.is_ascii_control() || matches!(byte, b'/' | b'\\' | b'%'))
+    !(is_unreserved(byte) || byte.is_ascii_control() || matches!(byte, b'/' | b'\\' | b'%'))
 }
 
 fn format_error(message: String) -> Error {

@@ -16,8 +16,8 @@ pub(crate) struct Spellings {
 
 impl Spellings {
     pub(crate) fn add(&mut self, text: &[u8]) {
-        let plain = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~');
-        if !text.iter().all(plain) {
+        // What is unreserved has one spelling: the policy refuses a path with its encoding.
+        if !text.iter().copied().all(is_unreserved) {
             let place = self.texts.binary_search_by(|known| compare(known, text).then((**known).cmp(text)));
             if let Err(place) = place {
                 self.texts.insert(place, text.into());
@@ -49,6 +49,11 @@ fn decoded(mut text: &[u8]) -> impl Iterator<Item = u8> {
         text = after;
         Some(byte)
     })
+}
+
+/// Whether a character needs no encoding anywhere (RFC 3986, section 2.3).
+pub(crate) fn is_unreserved(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~')
 }
 
 /// The byte that a text begins with percent-encoded, and what follows it.
