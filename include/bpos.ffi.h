@@ -85,6 +85,7 @@ typedef enum bpos_status_code {
  *
  * Methods:
  *   bpos_reason_name()   the name of one, for logs
+ *   bpos_reason_code()   what a client may be told of it
  */
 typedef enum bpos_reason {
     /**
@@ -199,19 +200,22 @@ typedef enum bpos_scope {
 /**
  * The keys of a platform, ready to decide.
  *
- * It lives from bpos_registry_open() or bpos_registry_from_json() until bpos_registry_close(). Any number of threads may
+ * It lives from bpos_registry_open(), _init() or _from_json() until bpos_registry_close(). Any number of threads may
  * use it at once, and any of them may change it meanwhile; only closing it must come after everybody's last use. After a
  * change returns, every decision that starts later, on any thread, is made with it. A process may fork at any time: the
  * child can authorize and reload.
  *
  * Methods:
  *   bpos_registry_open(), bpos_registry_from_json()   make one, which bpos_registry_close() must free
+ *   bpos_registry_init()                              makes the file too
  *   bpos_authorize(), bpos_authorize_scope()          decide on a request
  *   bpos_authorize_at(), bpos_authorize_scope_at()    the same at a given time
  *   bpos_scope_id()                                   the number of a scope
  *   bpos_key_create(), bpos_key_rotate()              make a key, or a new secret for one
- *   bpos_key_update()                                 changes one, disables and enables it
+ *   bpos_key_update()                                 changes one
+ *   bpos_key_disable(), bpos_key_enable()             take one out of use, and back
  *   bpos_key_revoke(), bpos_key_remove()              end one
+ *   bpos_registry_edit()                              several changes, all or none
  *   bpos_key_get(), bpos_key_list()                   what is known of one, or of all
  *   bpos_registry_reload()                            reads the file of a file registry again
  *   bpos_registry_reload_if_changed()                 the same, if it has changed
@@ -260,6 +264,7 @@ typedef struct bpos_error {
  * Methods:
  *   bpos_registry_export(), bpos_registry_stats()           fill one
  *   bpos_key_create(), bpos_key_rotate()                    fill one with a new key and its record
+ *   bpos_registry_edit()                                    fills one with the answers to several changes
  *   bpos_key_update(), bpos_key_get(), bpos_key_list()      fill one with records
  *   bpos_buffer_free()                                      wipes and frees it
  */
@@ -376,6 +381,16 @@ const char *bpos_status_name(bpos_status status);
 const char *bpos_reason_name(uint32_t reason);
 
 /**
+ * What a client may be told of a reason: the `code` of the body, for hosts that write a body of their own. It is the
+ * reason's name, but "invalid_key" for unknown_key, wrong_store and malformed_key, which a client must not tell apart.
+ *
+ * reason: any number. For one that no reason has, the code is "internal".
+ *
+ * Returns a text that lives as long as the library. Never NULL.
+ */
+const char *bpos_reason_code(uint32_t reason);
+
+/**
  * Opens a registry file. Changes through the bpos_key functions are written to it; those that others write to it are
  * seen by bpos_registry_reload() and bpos_registry_reload_if_changed(), and before each change.
  *
@@ -389,6 +404,24 @@ const char *bpos_reason_name(uint32_t reason);
  * BPOS_ERR_CONFLICT or BPOS_ERR_LIMIT if it is no sound registry document, or the options are not.
  */
 bpos_status bpos_registry_open(const char *path,
+                               size_t path_len,
+                               const char *options_json,
+                               size_t options_json_len,
+                               struct bpos_registry **out,
+                               struct bpos_error *error);
+
+/**
+ * Makes a registry file without keys, which must not exist yet, and opens it as bpos_registry_open() does. The file
+ * belongs to this process's user, who alone may read and write it.
+ *
+ * path, path_len: of the registry document to make. NULL is misuse.
+ * options_json, options_json_len: as with bpos_registry_open().
+ * out: set to the registry, which the caller owns and frees with bpos_registry_close(); to NULL on failure. NULL is misuse.
+ * error: may be NULL.
+ *
+ * Returns BPOS_OK; BPOS_ERR_CONFLICT if such a file exists; otherwise as bpos_registry_open().
+ */
+bpos_status bpos_registry_init(const char *path,
                                size_t path_len,
                                const char *options_json,
                                size_t options_json_len,
@@ -715,6 +748,34 @@ bpos_status bpos_key_revoke(struct bpos_registry *registry,
                             struct bpos_error *error);
 
 /**
+ * Takes a key out of use until bpos_key_enable(). One that is disabled already stays so.
+ *
+ * registry: NULL is misuse.
+ * id, id_len: of the key. NULL is misuse.
+ * error: may be NULL.
+ *
+ * Returns BPOS_OK, and then every decision that starts later denies the key; otherwise as bpos_key_update().
+ */
+bpos_status bpos_key_disable(struct bpos_registry *registry,
+                             const char *id,
+                             size_t id_len,
+                             struct bpos_error *error);
+
+/**
+ * Puts a key that was disabled back into use. One that is enabled already stays so.
+ *
+ * registry: NULL is misuse.
+ * id, id_len: of the key. NULL is misuse.
+ * error: may be NULL.
+ *
+ * Returns as bpos_key_update().
+ */
+bpos_status bpos_key_enable(struct bpos_registry *registry,
+                            const char *id,
+                            size_t id_len,
+                            struct bpos_error *error);
+
+/**
  * Forgets a key that is revoked or expired. Its secret is unknown from then on, which is denied as well.
  *
  * registry: NULL is misuse.
@@ -732,6 +793,29 @@ bpos_status bpos_key_remove(struct bpos_registry *registry,
                             const char *id,
                             size_t id_len,
                             struct bpos_error *error);
+
+/**
+ * Makes several changes to keys together: all or none, and one write for all. Each sees those before it.
+ *
+ * registry: NULL is misuse.
+ * changes_json, changes_json_len: a JSON array of at most 100,000 objects, each with one member that names the change:
+ *   [{"create": {...spec...}}, {"update": {"id": "key_...", "patch": {...}}}, {"rotate": {"id": "key_...", "grace_s": 60}},
+ *   {"revoke": "key_..."}, {"disable": "key_..."}, {"enable": "key_..."}, {"remove": "key_..."}], the specs and patches as
+ *   with bpos_key_create() and bpos_key_update(). NULL is misuse.
+ * out: set to a JSON array with an answer for each change in its order: {"key": "bpos_...", "record": {...}} for create
+ *   and rotate, the record for update, null for the others. It can hold keys: free it with bpos_buffer_free(), which wipes
+ *   it. {NULL, 0} on failure. NULL is misuse.
+ * error: may be NULL. The message of a change that is refused begins with its number, counted from 1.
+ *
+ * Returns BPOS_OK, and then all of it is in force for every decision that starts later, and is in the file of a file
+ * registry; otherwise as the function of the change that is refused. What the changes take away is in force first, and
+ * stays so after BPOS_ERR_NOT_DURABLE, as with bpos_key_update().
+ */
+bpos_status bpos_registry_edit(struct bpos_registry *registry,
+                               const char *changes_json,
+                               size_t changes_json_len,
+                               struct bpos_buffer *out,
+                               struct bpos_error *error);
 
 /**
  * Gives a key's record, as JSON: {"id": "key_...", "name": "Website Sync", "store": "yourstore", "hint": "bpos_abc1",

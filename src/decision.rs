@@ -68,11 +68,33 @@ pub(crate) const REASON_NAMES: [&str; 14] = [
     "allowed",
 ];
 
+/// What a client may be told of them, by number. These keys are not told apart: a client that guesses learns nothing.
+pub(crate) const REASON_CODES: [&str; 14] = {
+    let mut codes = REASON_NAMES;
+    codes[DenyReason::MalformedKey as usize] = "invalid_key";
+    codes[DenyReason::UnknownKey as usize] = "invalid_key";
+    codes[DenyReason::WrongStore as usize] = "invalid_key";
+    codes
+};
+
 impl DenyReason {
     /// The reason's name for logs, such as `rate_limited`.
     #[must_use]
     pub fn name(self) -> &'static str {
         reason_name(self as u32).unwrap_or("internal")
+    }
+
+    /// What a client may be told of it, such as `rate_limited`: the `code` of [`Denial::body`], for hosts that write a body
+    /// of their own. `invalid_key` stands for a malformed key, an unknown one and one of another store, which a client must
+    /// not tell apart.
+    ///
+    /// ```
+    /// assert_eq!(bpos::DenyReason::UnknownKey.code(), "invalid_key");
+    /// assert_eq!(bpos::DenyReason::RevokedKey.code(), "revoked_key");
+    /// ```
+    #[must_use]
+    pub fn code(self) -> &'static str {
+        REASON_CODES.get(self as usize).copied().unwrap_or("internal")
     }
 
     /// The HTTP status: 401, 403, 429, or 500 for [`DenyReason::Internal`].
@@ -93,24 +115,23 @@ impl DenyReason {
         }
     }
 
-    /// What the client may know: the `code` and the `detail` of its problem body.
-    fn disclosed(self) -> (&'static str, &'static str) {
+    /// What the client is told in words: the `detail` of its problem body.
+    fn detail(self) -> &'static str {
         match self {
-            Self::Internal => ("internal", "The request could not be authorized."),
-            Self::KeyInUrl => (
-                "key_in_url",
-                "An API key must not be sent in the URL. Send it in the X-API-Key header, and replace this key: it \
-                 may have been logged.",
-            ),
-            Self::MissingKey => ("missing_key", "Send an API key in the X-API-Key header."),
-            Self::MalformedKey | Self::UnknownKey | Self::WrongStore => ("invalid_key", "The API key is not valid."),
-            Self::RevokedKey => ("revoked_key", "The API key has been revoked."),
-            Self::DisabledKey => ("disabled_key", "The API key is disabled."),
-            Self::ExpiredKey => ("expired_key", "The API key has expired."),
-            Self::UnmappedRoute => ("unmapped_route", "No scope grants access to this endpoint."),
-            Self::InsufficientScope => ("insufficient_scope", "The API key lacks the scope that this endpoint needs."),
-            Self::TestMode => ("test_mode", "The API key is in test mode and can only read."),
-            Self::RateLimited => ("rate_limited", "The API key's rate limit is used up."),
+            Self::Internal => "The request could not be authorized.",
+            Self::KeyInUrl => {
+                "An API key must not be sent in the URL. Send it in the X-API-Key header, and replace this key: it may \
+                 have been logged."
+            }
+            Self::MissingKey => "Send an API key in the X-API-Key header.",
+            Self::MalformedKey | Self::UnknownKey | Self::WrongStore => "The API key is not valid.",
+            Self::RevokedKey => "The API key has been revoked.",
+            Self::DisabledKey => "The API key is disabled.",
+            Self::ExpiredKey => "The API key has expired.",
+            Self::UnmappedRoute => "No scope grants access to this endpoint.",
+            Self::InsufficientScope => "The API key lacks the scope that this endpoint needs.",
+            Self::TestMode => "The API key is in test mode and can only read.",
+            Self::RateLimited => "The API key's rate limit is used up.",
         }
     }
 }
@@ -245,6 +266,12 @@ impl Denial {
         self.reason
     }
 
+    /// What the client may be told: the `code` of the body. See [`DenyReason::code`].
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        self.reason.code()
+    }
+
     /// The id of the key, for logs, if the client proved that it holds the secret.
     #[must_use]
     pub fn key_id(&self) -> Option<&str> {
@@ -300,7 +327,7 @@ impl Denial {
     /// The body for the answer, an RFC 9457 problem in JSON.
     #[must_use]
     pub fn body(&self) -> String {
-        let (code, detail) = self.reason.disclosed();
+        let (code, detail) = (self.code(), self.reason.detail());
         let (status, title) = match self.status() {
             401 => (401, "Unauthorized"),
             403 => (403, "Forbidden"),

@@ -13,6 +13,8 @@ use jiff::civil::DateTime;
 use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
 
+#[cfg(feature = "ffi")]
+use crate::edit::KeyChange;
 use crate::error::{Error, ErrorKind};
 use crate::key::{Digest, excerpt};
 use crate::policy::{Fault, Policy, PolicySpec, RouteSpec, ScopeSpec};
@@ -28,6 +30,10 @@ use crate::text::Store;
 pub(crate) const MAX_BYTES: usize = 1 << 30;
 /// How many keys a document can have.
 pub(crate) const MAX_KEYS: usize = 2_000_000;
+
+/// How many changes can be made together.
+#[cfg(feature = "ffi")]
+const MAX_CHANGES: usize = 100_000;
 
 const VERSION: u64 = 1;
 
@@ -78,14 +84,20 @@ pub(crate) fn parse_options(json: &[u8]) -> Result<ParsedOptions, Error> {
     Ok(ParsedOptions { policy, read_only: options.read_only })
 }
 
-/// Reads what a new key is to be.
-pub(crate) fn parse_spec(json: &[u8]) -> Result<KeySpec, Error> {
-    read(json, "the key's spec", object::<KeySpec>())
+/// Reads what a new key is to be. Its scopes are checked where they stand, if it is known which there are.
+pub(crate) fn parse_spec(json: &[u8], policy: Option<&Policy>) -> Result<KeySpec, Error> {
+    read(json, "the key's spec", object_for::<KeySpec>(policy))
 }
 
-/// Reads what is to change of a key.
-pub(crate) fn parse_patch(json: &[u8]) -> Result<KeyPatch, Error> {
-    read(json, "the patch", object::<KeyPatch>())
+/// Reads what is to change of a key. Its scopes are checked as those of a spec.
+pub(crate) fn parse_patch(json: &[u8], policy: Option<&Policy>) -> Result<KeyPatch, Error> {
+    read(json, "the patch", object_for::<KeyPatch>(policy))
+}
+
+/// Reads a JSON array of changes that are to be made together.
+#[cfg(feature = "ffi")]
+pub(crate) fn parse_changes(json: &[u8], policy: &Policy) -> Result<Vec<KeyChange>, Error> {
+    read(json, "the changes", ChangesSeed { policy })
 }
 
 /// Where the `index`-th key of a document stands, for an error that only the whole set shows.
@@ -423,7 +435,7 @@ fn shared(stores: &mut HashSet<SharedStore>, store: Store) -> Arc<Store> {
 impl<'de> Object<'de> for Retiring {
     const EXPECTED: &'static str = "an object with the members sha256 and until";
 
-    fn read<A: MapAccess<'de>>(mut map: A) -> Result<Self, A::Error> {
+    fn read<A: MapAccess<'de>>(mut map: A, _: Option<&Policy>) -> Result<Self, A::Error> {
         let (mut sha256, mut until) = (None, None);
         while let Some(member) = map.next_key_seed(MemberName(&["sha256", "until"]))? {
             match member {
@@ -534,9 +546,10 @@ fn parse_date(text: &str) -> Result<i64, Error> {
         })
 }
 
-/// Writes what [`parse_date`] reads. Only dates that were read are written, so each has a text.
+/// Writes what [`parse_date`] reads, always with three digits behind the second. Only dates that were read are written, so
+/// each has a text.
 fn date_text(unix_ms: i64) -> String {
-    EPOCH.checked_add(SignedDuration::from_millis(unix_ms)).map(|date| format!("{date}Z")).unwrap_or_default()
+    EPOCH.checked_add(SignedDuration::from_millis(unix_ms)).map(|date| format!("{date:.3}Z")).unwrap_or_default()
 }
 
 /// Dates are reckoned without a time zone: the library's instants end a day before the year 9999 does, and
@@ -548,7 +561,7 @@ const EPOCH: DateTime = DateTime::constant(1970, 1, 1, 0, 0, 0, 0);
 impl<'de> Object<'de> for PolicySpec {
     const EXPECTED: &'static str = "a policy, an object with the members scopes and routes";
 
-    fn read<A: MapAccess<'de>>(mut map: A) -> Result<Self, A::Error> {
+    fn read<A: MapAccess<'de>>(mut map: A, _: Option<&Policy>) -> Result<Self, A::Error> {
         let (mut scopes, mut routes) = (None, None);
         while let Some(member) = map.next_key_seed(MemberName(&["scopes", "routes"]))? {
             match member {
@@ -563,7 +576,7 @@ impl<'de> Object<'de> for PolicySpec {
 impl<'de> Object<'de> for ScopeSpec {
     const EXPECTED: &'static str = "a scope, an object with the member name";
 
-    fn read<A: MapAccess<'de>>(mut map: A) -> Result<Self, A::Error> {
+    fn read<A: MapAccess<'de>>(mut map: A, _: Option<&Policy>) -> Result<Self, A::Error> {
         let (mut name, mut includes, mut writes) = (None, None, None);
         while let Some(member) = map.next_key_seed(MemberName(&["name", "includes", "writes"]))? {
             match member {
@@ -579,7 +592,7 @@ impl<'de> Object<'de> for ScopeSpec {
 impl<'de> Object<'de> for RouteSpec {
     const EXPECTED: &'static str = "a route, an object with the members method, path and scope";
 
-    fn read<A: MapAccess<'de>>(mut map: A) -> Result<Self, A::Error> {
+    fn read<A: MapAccess<'de>>(mut map: A, _: Option<&Policy>) -> Result<Self, A::Error> {
         let (mut method, mut path, mut scope, mut writes) = (None, None, None, None);
         while let Some(member) = map.next_key_seed(MemberName(&["method", "path", "scope", "writes"]))? {
             match member {
@@ -606,7 +619,7 @@ struct OptionsSpec {
 impl<'de> Object<'de> for OptionsSpec {
     const EXPECTED: &'static str = "an object of options, policy and read_only";
 
-    fn read<A: MapAccess<'de>>(mut map: A) -> Result<Self, A::Error> {
+    fn read<A: MapAccess<'de>>(mut map: A, _: Option<&Policy>) -> Result<Self, A::Error> {
         let (mut policy, mut read_only) = (None, None);
         while let Some(member) = map.next_key_seed(MemberName(&["policy", "read_only"]))? {
             match member {
@@ -631,27 +644,27 @@ fn located(json: &[u8], root: &[Step], fault: &Fault) -> Error {
     Error::new(kind, format!("the policy: {list}, number {number}, member `{member}`: {error}{place}"))
 }
 
-// ---- Specs and patches ----
+// ---- Specs, patches and changes ----
 
 impl<'de> Object<'de> for KeySpec {
     const EXPECTED: &'static str = "a key's spec, an object with the members name, store and scopes";
 
-    fn read<A: MapAccess<'de>>(mut map: A) -> Result<Self, A::Error> {
+    fn read<A: MapAccess<'de>>(mut map: A, policy: Option<&Policy>) -> Result<Self, A::Error> {
         const MEMBERS: &[&str] = &["name", "store", "scopes", "rate_limit", "expires_at", "test_mode"];
         let (mut name, mut store, mut scopes) = (None, None, None);
         let (mut rate_limit, mut expires_at, mut test_mode) = (None, None, None);
         while let Some(member) = map.next_key_seed(MemberName(MEMBERS))? {
             match member {
-                "name" => once(&mut name, member, || map.next_value::<String>()),
-                "store" => once(&mut store, member, || map.next_value::<String>()),
-                "scopes" => once(&mut scopes, member, || map.next_value::<Vec<String>>()),
+                "name" => once(&mut name, member, || map.next_value_seed(name_text())),
+                "store" => once(&mut store, member, || map.next_value_seed(store_text())),
+                "scopes" => once(&mut scopes, member, || map.next_value_seed(ScopeNames(policy))),
                 "rate_limit" => once(&mut rate_limit, member, || map.next_value_seed(RateLimitSeed)),
                 "expires_at" => once(&mut expires_at, member, || map.next_value_seed(OrNull(date()))),
                 _ => once(&mut test_mode, member, || map.next_value()),
-            }?;
+            }
+            .map_err(|error| in_member(member, &error))?;
         }
-        let (name, store): (String, String) = (required(name, "name")?, required(store, "store")?);
-        Ok(Self::new(name, store, required(scopes, "scopes")?)
+        Ok(Self::new(required(name, "name")?, required(store, "store")?, required(scopes, "scopes")?)
             .rate_limit(rate_limit.unwrap_or(DEFAULT_RATE_LIMIT))
             .expires_at(expires_at.flatten())
             .test_mode(test_mode.unwrap_or(false)))
@@ -661,21 +674,157 @@ impl<'de> Object<'de> for KeySpec {
 impl<'de> Object<'de> for KeyPatch {
     const EXPECTED: &'static str = "a patch, an object with the members to change";
 
-    fn read<A: MapAccess<'de>>(mut map: A) -> Result<Self, A::Error> {
+    fn read<A: MapAccess<'de>>(mut map: A, policy: Option<&Policy>) -> Result<Self, A::Error> {
         const MEMBERS: &[&str] = &["name", "scopes", "rate_limit", "expires_at", "test_mode", "enabled"];
         let mut patch = Self::new();
         while let Some(member) = map.next_key_seed(MemberName(MEMBERS))? {
             match member {
-                "name" => once(&mut patch.name, member, || map.next_value()),
-                "scopes" => once(&mut patch.scopes, member, || map.next_value()),
+                "name" => once(&mut patch.name, member, || map.next_value_seed(name_text())),
+                "scopes" => once(&mut patch.scopes, member, || map.next_value_seed(ScopeNames(policy))),
                 "rate_limit" => once(&mut patch.rate_limit, member, || map.next_value_seed(RateLimitSeed)),
                 "expires_at" => once(&mut patch.expires_at, member, || map.next_value_seed(OrNull(date()))),
                 "test_mode" => once(&mut patch.test_mode, member, || map.next_value()),
                 _ => once(&mut patch.enabled, member, || map.next_value()),
-            }?;
+            }
+            .map_err(|error| in_member(member, &error))?;
         }
         Ok(patch)
     }
+}
+
+/// A name, checked where it stands.
+fn name_text() -> impl for<'de> DeserializeSeed<'de, Value = String> {
+    parsed("a name", |text| parse_name(text).map(String::from))
+}
+
+/// A store's name, likewise.
+fn store_text() -> impl for<'de> DeserializeSeed<'de, Value = String> {
+    parsed("a store's name", |text| parse_store(text).map(|store| store.as_str().to_owned()))
+}
+
+/// The names of scopes, each checked where it stands if it is known which there are.
+struct ScopeNames<'p>(Option<&'p Policy>);
+
+impl<'de> DeserializeSeed<'de> for ScopeNames<'_> {
+    type Value = Vec<String>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Vec<String>, D::Error> {
+        let scope = |name: &str| match self.0 {
+            Some(policy) if policy.bit(name).is_none() => Err(policy.unknown_scope(&excerpt(name))),
+            _ => Ok(name.to_owned()),
+        };
+        List(|| parsed("a scope", scope)).deserialize(deserializer)
+    }
+}
+
+/// Changes to keys, each an object with one member that names it.
+#[cfg(feature = "ffi")]
+struct ChangesSeed<'p> {
+    policy: &'p Policy,
+}
+
+#[cfg(feature = "ffi")]
+impl<'de> DeserializeSeed<'de> for ChangesSeed<'_> {
+    type Value = Vec<KeyChange>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Vec<KeyChange>, D::Error> {
+        deserializer.deserialize_seq(self)
+    }
+}
+
+#[cfg(feature = "ffi")]
+impl<'de> Visitor<'de> for ChangesSeed<'_> {
+    type Value = Vec<KeyChange>;
+
+    fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str("an array of changes")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Vec<KeyChange>, A::Error> {
+        let mut changes = Vec::new();
+        loop {
+            let number = changes.len() + 1;
+            let seed = object_for::<KeyChange>(Some(self.policy));
+            match items.next_element_seed(seed) {
+                Ok(Some(_)) if number > MAX_CHANGES => {
+                    return Err(de::Error::custom(format_args!("{OVER_BOUND} {MAX_CHANGES} changes; found one more")));
+                }
+                Ok(Some(change)) => changes.push(change),
+                Ok(None) => return Ok(changes),
+                Err(error) => return Err(de::Error::custom(format_args!("change {number}: {error}"))),
+            }
+        }
+    }
+}
+
+#[cfg(feature = "ffi")]
+impl<'de> Object<'de> for KeyChange {
+    const EXPECTED: &'static str = "a change, an object with one member, such as {\"revoke\": \"key_…\"}";
+
+    fn read<A: MapAccess<'de>>(mut map: A, policy: Option<&Policy>) -> Result<Self, A::Error> {
+        const MEMBERS: &[&str] = &["create", "update", "rotate", "revoke", "enable", "disable", "remove"];
+        let Some(member) = map.next_key_seed(MemberName(MEMBERS))? else {
+            return Err(de::Error::custom(format_args!("expected one of the members {}", MEMBERS.join(", "))));
+        };
+        let change = match member {
+            "create" => map.next_value_seed(object_for::<KeySpec>(policy)).map(Self::Create),
+            "update" => map.next_value_seed(object_for::<UpdateSpec>(policy)).map(|spec| Self::Update(spec.0, spec.1)),
+            "rotate" => map.next_value_seed(object::<RotateSpec>()).map(|spec| Self::Rotate(spec.0, spec.1)),
+            "revoke" => map.next_value().map(Self::Revoke),
+            "enable" => map.next_value().map(Self::Enable),
+            "disable" => map.next_value().map(Self::Disable),
+            _ => map.next_value().map(Self::Remove),
+        }
+        .map_err(|error| in_member(member, &error))?;
+        match map.next_key_seed(MemberName(MEMBERS))? {
+            None => Ok(change),
+            Some(second) => {
+                Err(de::Error::custom(format_args!("a change has one member; found `{member}` and `{second}`")))
+            }
+        }
+    }
+}
+
+#[cfg(feature = "ffi")]
+struct UpdateSpec(String, KeyPatch);
+
+#[cfg(feature = "ffi")]
+impl<'de> Object<'de> for UpdateSpec {
+    const EXPECTED: &'static str = "an object with the members id and patch";
+
+    fn read<A: MapAccess<'de>>(mut map: A, policy: Option<&Policy>) -> Result<Self, A::Error> {
+        let (mut id, mut patch) = (None, None);
+        while let Some(member) = map.next_key_seed(MemberName(&["id", "patch"]))? {
+            match member {
+                "id" => once(&mut id, member, || map.next_value()),
+                _ => once(&mut patch, member, || map.next_value_seed(object_for::<KeyPatch>(policy))),
+            }?;
+        }
+        Ok(Self(required(id, "id")?, required(patch, "patch")?))
+    }
+}
+
+#[cfg(feature = "ffi")]
+struct RotateSpec(String, u64);
+
+#[cfg(feature = "ffi")]
+impl<'de> Object<'de> for RotateSpec {
+    const EXPECTED: &'static str = "an object with the members id and grace_s";
+
+    fn read<A: MapAccess<'de>>(mut map: A, _: Option<&Policy>) -> Result<Self, A::Error> {
+        let (mut id, mut grace_s) = (None, None);
+        while let Some(member) = map.next_key_seed(MemberName(&["id", "grace_s"]))? {
+            match member {
+                "id" => once(&mut id, member, || map.next_value()),
+                _ => once(&mut grace_s, member, || map.next_value()),
+            }?;
+        }
+        Ok(Self(required(id, "id")?, required(grace_s, "grace_s")?))
+    }
+}
+
+fn in_member<E: de::Error>(member: &str, error: &E) -> E {
+    E::custom(format_args!("member `{member}`: {error}"))
 }
 
 // ---- Reading strictly ----
@@ -684,16 +833,21 @@ impl<'de> Object<'de> for KeyPatch {
 trait Object<'de>: Sized {
     const EXPECTED: &'static str;
 
-    fn read<A: MapAccess<'de>>(map: A) -> Result<Self, A::Error>;
+    /// `policy` says which scopes there are, where that is known.
+    fn read<A: MapAccess<'de>>(map: A, policy: Option<&Policy>) -> Result<Self, A::Error>;
 }
 
-struct ObjectSeed<T>(PhantomData<T>);
+struct ObjectSeed<'p, T>(Option<&'p Policy>, PhantomData<T>);
 
-fn object<T>() -> ObjectSeed<T> {
-    ObjectSeed(PhantomData)
+fn object<T>() -> ObjectSeed<'static, T> {
+    object_for(None)
 }
 
-impl<'de, T: Object<'de>> DeserializeSeed<'de> for ObjectSeed<T> {
+fn object_for<T>(policy: Option<&Policy>) -> ObjectSeed<'_, T> {
+    ObjectSeed(policy, PhantomData)
+}
+
+impl<'de, T: Object<'de>> DeserializeSeed<'de> for ObjectSeed<'_, T> {
     type Value = T;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<T, D::Error> {
@@ -701,7 +855,7 @@ impl<'de, T: Object<'de>> DeserializeSeed<'de> for ObjectSeed<T> {
     }
 }
 
-impl<'de, T: Object<'de>> Visitor<'de> for ObjectSeed<T> {
+impl<'de, T: Object<'de>> Visitor<'de> for ObjectSeed<'_, T> {
     type Value = T;
 
     fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
@@ -709,7 +863,7 @@ impl<'de, T: Object<'de>> Visitor<'de> for ObjectSeed<T> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<T, A::Error> {
-        T::read(map)
+        T::read(map, self.0)
     }
 }
 

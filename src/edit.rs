@@ -17,6 +17,8 @@ use crate::scope::ScopeSet;
 use crate::secret::{NewKey, Secret, draw_id};
 use crate::table::Table;
 use crate::text::KeyId;
+#[cfg(feature = "ffi")]
+use zeroize::Zeroizing;
 
 /// The longest grace of a rotation: 366 days.
 const MAX_GRACE_S: u64 = 366 * 24 * 60 * 60;
@@ -37,6 +39,38 @@ pub struct Edit<'r> {
 pub(crate) struct Change {
     pub(crate) id: KeyId,
     pub(crate) to: Option<Keyed>,
+}
+
+/// A change to a key as C asks for it.
+#[cfg(feature = "ffi")]
+pub(crate) enum KeyChange {
+    Create(KeySpec),
+    Update(String, KeyPatch),
+    Rotate(String, u64),
+    Revoke(String),
+    Enable(String),
+    Disable(String),
+    Remove(String),
+}
+
+#[cfg(feature = "ffi")]
+impl KeyChange {
+    /// Makes the change, and gives its answer as JSON: what the function of its name answers, or `null`.
+    pub(crate) fn make(&self, edit: &mut Edit<'_>) -> Result<Zeroizing<Vec<u8>>, Error> {
+        let answer = match self {
+            Self::Create(spec) => return edit.create(spec)?.to_json(),
+            Self::Rotate(id, grace_s) => return edit.rotate(id, *grace_s)?.to_json(),
+            Self::Update(id, patch) => {
+                edit.update(id, patch)?;
+                return Ok(edit.get(id)?.to_json()?.into());
+            }
+            Self::Revoke(id) => edit.revoke(id),
+            Self::Enable(id) => edit.enable(id),
+            Self::Disable(id) => edit.disable(id),
+            Self::Remove(id) => edit.remove(id),
+        };
+        answer.map(|()| b"null".to_vec().into())
+    }
 }
 
 impl<'r> Edit<'r> {

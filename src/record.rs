@@ -146,7 +146,7 @@ impl KeySpec {
     ///
     /// [`ErrorKind::Format`], with the line and column.
     pub fn from_json(json: &[u8]) -> Result<Self, Error> {
-        crate::document::parse_spec(json)
+        crate::document::parse_spec(json, None)
     }
 }
 
@@ -211,7 +211,7 @@ impl KeyPatch {
     ///
     /// [`ErrorKind::Format`], with the line and column.
     pub fn from_json(json: &[u8]) -> Result<Self, Error> {
-        crate::document::parse_patch(json)
+        crate::document::parse_patch(json, None)
     }
 }
 
@@ -397,9 +397,8 @@ pub(crate) fn parse_hint(text: &str) -> Result<Hint, Error> {
 pub(crate) fn parse_id(text: &str) -> Result<KeyId, Error> {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.' | b':');
     let sound = !text.is_empty() && text.bytes().all(plain) && !text.as_bytes().starts_with(PREFIX);
-    let holds_key = || text.contains("bpos_") && crate::key::redact(text).1 > 0;
     KeyId::new(text)
-        .filter(|_| sound && !holds_key())
+        .filter(|_| sound && !holds_key(text))
         .ok_or_else(|| expected("1 to 31 letters, digits or any of \"_-.:\", not beginning with \"bpos_\"", text))
 }
 
@@ -408,14 +407,31 @@ pub(crate) fn parse_name(text: &str) -> Result<Box<str>, Error> {
     if text.is_empty() || text.len() > MAX_NAME || text.contains(is_control) {
         return Err(expected("1 to 200 bytes without control characters", text));
     }
+    refuse_key(text, "name")?;
     Ok(text.into())
 }
 
 /// Reads a store's name.
 pub(crate) fn parse_store(text: &str) -> Result<Store, Error> {
-    Store::new(text)
+    let store = Store::new(text)
         .filter(|_| !text.is_empty() && !text.contains(is_control))
-        .ok_or_else(|| expected("1 to 63 bytes without control characters", text))
+        .ok_or_else(|| expected("1 to 63 bytes without control characters", text))?;
+    refuse_key(text, "store")?;
+    Ok(store)
+}
+
+/// Refuses an API key where a label belongs: names and stores are stored, listed and exported in plain text.
+fn refuse_key(text: &str, what: &str) -> Result<(), Error> {
+    if !holds_key(text) {
+        return Ok(());
+    }
+    let what = format!("a {what}, which is stored in plain text, not an API key: if this is a key in use, replace it");
+    Err(expected(&what, text))
+}
+
+fn holds_key(text: &str) -> bool {
+    // Every key has one of these, and few texts do: a document can hold millions.
+    text.contains(['_', '%']) && crate::key::redact(text).1 > 0
 }
 
 /// Checks an expiry that did not come from a document: it must have a date that a document can hold.
@@ -434,7 +450,8 @@ pub(crate) fn check_rate_limit(limit: u32) -> Result<u16, Error> {
 
 /// Characters that move the cursor, break lines or turn the direction of writing.
 fn is_control(c: char) -> bool {
-    c.is_control() || matches!(c, '\u{2028}'..='\u{202E}' | '\u{2066}'..='\u{2069}')
+    c.is_control()
+        || matches!(c, '\u{061C}' | '\u{200E}' | '\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2066}'..='\u{2069}')
 }
 
 /// The text is escaped and cut, and a key in it masked: it may be anything.

@@ -3,7 +3,7 @@
 use std::ffi::{CStr, c_char};
 
 use super::guard::guard_or;
-use crate::decision::{ALLOWED, DenyReason, REASON_NAMES};
+use crate::decision::{ALLOWED, DenyReason, REASON_CODES, REASON_NAMES};
 
 /// The version of the ABI: it changes when a program built against an older header would misbehave, and the SONAME of
 /// the shared library, libbpos.so.0, ends in it. 0 until the first stable release.
@@ -51,6 +51,7 @@ pub enum bpos_status_code {
 ///
 /// Methods:
 ///   bpos_reason_name()   the name of one, for logs
+///   bpos_reason_code()   what a client may be told of it
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum bpos_reason {
@@ -152,6 +153,18 @@ pub extern "C" fn bpos_status_name(status: bpos_status) -> *const c_char {
 pub extern "C" fn bpos_reason_name(reason: u32) -> *const c_char {
     static NAMES: [Name; REASON_NAMES.len()] = terminated(&REASON_NAMES);
     named(&NAMES, Some(reason), c"internal")
+}
+
+/// What a client may be told of a reason: the `code` of the body, for hosts that write a body of their own. It is the
+/// reason's name, but "invalid_key" for unknown_key, wrong_store and malformed_key, which a client must not tell apart.
+///
+/// reason: any number. For one that no reason has, the code is "internal".
+///
+/// Returns a text that lives as long as the library. Never NULL.
+#[unsafe(no_mangle)]
+pub extern "C" fn bpos_reason_code(reason: u32) -> *const c_char {
+    static CODES: [Name; REASON_NAMES.len()] = terminated(&REASON_CODES);
+    named(&CODES, Some(reason), c"internal")
 }
 
 /// The names of the statuses, by number.

@@ -3,12 +3,15 @@
 use std::borrow::Cow;
 use std::ffi::c_char;
 
+use zeroize::Zeroizing;
+
 use super::buffer::bpos_buffer;
 use super::constants::bpos_status;
 use super::error::{bpos_error, report};
 use super::pointers::{borrowed, bytes, place, required};
 use super::registry::bpos_registry;
-use crate::record::{KeyPatch, KeyRecord, KeySpec};
+use crate::document;
+use crate::record::KeyRecord;
 
 /// Creates a key. The answer holds its plaintext, which is nowhere else and cannot be had again: give it to whoever asked
 /// for the key, and free the buffer, which wipes it. Copies that the caller makes of it are the caller's to wipe.
@@ -40,7 +43,8 @@ pub unsafe extern "C" fn bpos_key_create(
         report(error, || {
             bpos_buffer::fill(place(out, "out")?, || {
                 let registry = borrowed(registry, "registry")?.core();
-                let spec = KeySpec::from_json(required(spec_json, spec_json_len, "spec_json")?)?;
+                let spec = required(spec_json, spec_json_len, "spec_json")?;
+                let spec = document::parse_spec(spec, Some(registry.policy()))?;
                 Ok(registry.create(&spec)?.to_json()?)
             })
         })
@@ -83,7 +87,8 @@ pub unsafe extern "C" fn bpos_key_update(
             bpos_buffer::fill(place(out, "out")?, || {
                 let registry = borrowed(registry, "registry")?.core();
                 let id = text(required(id, id_len, "id")?);
-                let patch = KeyPatch::from_json(required(patch_json, patch_json_len, "patch_json")?)?;
+                let patch = required(patch_json, patch_json_len, "patch_json")?;
+                let patch = document::parse_patch(patch, Some(registry.policy()))?;
                 Ok(registry.update(&id, &patch)?.to_json()?.into())
             })
         })
@@ -157,6 +162,52 @@ pub unsafe extern "C" fn bpos_key_revoke(
     }
 }
 
+/// Takes a key out of use until bpos_key_enable(). One that is disabled already stays so.
+///
+/// registry: NULL is misuse.
+/// id, id_len: of the key. NULL is misuse.
+/// error: may be NULL.
+///
+/// Returns BPOS_OK, and then every decision that starts later denies the key; otherwise as bpos_key_update().
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn bpos_key_disable(
+    registry: *mut bpos_registry,
+    id: *const c_char,
+    id_len: usize,
+    error: *mut bpos_error,
+) -> bpos_status {
+    // SAFETY: as the caller of every export promises.
+    unsafe {
+        report(error, || {
+            let registry = borrowed(registry, "registry")?.core();
+            Ok(registry.disable(&text(required(id, id_len, "id")?))?)
+        })
+    }
+}
+
+/// Puts a key that was disabled back into use. One that is enabled already stays so.
+///
+/// registry: NULL is misuse.
+/// id, id_len: of the key. NULL is misuse.
+/// error: may be NULL.
+///
+/// Returns as bpos_key_update().
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn bpos_key_enable(
+    registry: *mut bpos_registry,
+    id: *const c_char,
+    id_len: usize,
+    error: *mut bpos_error,
+) -> bpos_status {
+    // SAFETY: as the caller of every export promises.
+    unsafe {
+        report(error, || {
+            let registry = borrowed(registry, "registry")?.core();
+            Ok(registry.enable(&text(required(id, id_len, "id")?))?)
+        })
+    }
+}
+
 /// Forgets a key that is revoked or expired. Its secret is unknown from then on, which is denied as well.
 ///
 /// registry: NULL is misuse.
@@ -183,6 +234,61 @@ pub unsafe extern "C" fn bpos_key_remove(
             Ok(registry.remove(&text(required(id, id_len, "id")?))?)
         })
     }
+}
+
+/// Makes several changes to keys together: all or none, and one write for all. Each sees those before it.
+///
+/// registry: NULL is misuse.
+/// changes_json, changes_json_len: a JSON array of at most 100,000 objects, each with one member that names the change:
+///   [{"create": {...spec...}}, {"update": {"id": "key_...", "patch": {...}}}, {"rotate": {"id": "key_...", "grace_s": 60}},
+///   {"revoke": "key_..."}, {"disable": "key_..."}, {"enable": "key_..."}, {"remove": "key_..."}], the specs and patches as
+///   with bpos_key_create() and bpos_key_update(). NULL is misuse.
+/// out: set to a JSON array with an answer for each change in its order: {"key": "bpos_...", "record": {...}} for create
+///   and rotate, the record for update, null for the others. It can hold keys: free it with bpos_buffer_free(), which wipes
+///   it. {NULL, 0} on failure. NULL is misuse.
+/// error: may be NULL. The message of a change that is refused begins with its number, counted from 1.
+///
+/// Returns BPOS_OK, and then all of it is in force for every decision that starts later, and is in the file of a file
+/// registry; otherwise as the function of the change that is refused. What the changes take away is in force first, and
+/// stays so after BPOS_ERR_NOT_DURABLE, as with bpos_key_update().
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn bpos_registry_edit(
+    registry: *mut bpos_registry,
+    changes_json: *const c_char,
+    changes_json_len: usize,
+    out: *mut bpos_buffer,
+    error: *mut bpos_error,
+) -> bpos_status {
+    // SAFETY: as the caller of every export promises.
+    unsafe {
+        report(error, || {
+            bpos_buffer::fill(place(out, "out")?, || {
+                let registry = borrowed(registry, "registry")?.core();
+                let changes = required(changes_json, changes_json_len, "changes_json")?;
+                let changes = document::parse_changes(changes, registry.policy())?;
+                Ok(array(&registry.edit(|edit| {
+                    let numbered = (1..).zip(&changes);
+                    let made = numbered.map(|(number, change)| {
+                        change.make(edit).map_err(|error| error.within(format_args!("change {number}")))
+                    });
+                    made.collect::<Result<Vec<_>, _>>()
+                })?))
+            })
+        })
+    }
+}
+
+/// A JSON array of values, which may hold keys: whole from the start, since a vector that grows leaves what it held behind.
+fn array(values: &[Zeroizing<Vec<u8>>]) -> Zeroizing<Vec<u8>> {
+    let length = values.iter().map(|value| value.len() + 1).sum::<usize>() + 2;
+    let mut json = Zeroizing::new(Vec::with_capacity(length));
+    json.push(b'[');
+    for (index, value) in values.iter().enumerate() {
+        json.extend_from_slice(if index > 0 { b"," } else { b"" });
+        json.extend_from_slice(value);
+    }
+    json.push(b']');
+    json
 }
 
 /// Gives a key's record, as JSON: {"id": "key_...", "name": "Website Sync", "store": "yourstore", "hint": "bpos_abc1",

@@ -46,15 +46,17 @@ pub use authorize::{
 };
 pub use buffer::{bpos_buffer, bpos_buffer_free};
 pub use constants::{
-    BPOS_ABI_VERSION, bpos_abi_version, bpos_reason, bpos_reason_name, bpos_scope, bpos_status, bpos_status_code,
-    bpos_status_name, bpos_version,
+    BPOS_ABI_VERSION, bpos_abi_version, bpos_reason, bpos_reason_code, bpos_reason_name, bpos_scope, bpos_status,
+    bpos_status_code, bpos_status_name, bpos_version,
 };
 pub use error::bpos_error;
 pub use keys::{
-    bpos_key_create, bpos_key_get, bpos_key_list, bpos_key_remove, bpos_key_revoke, bpos_key_rotate, bpos_key_update,
+    bpos_key_create, bpos_key_disable, bpos_key_enable, bpos_key_get, bpos_key_list, bpos_key_remove, bpos_key_revoke,
+    bpos_key_rotate, bpos_key_update, bpos_registry_edit,
 };
 pub use registry::{
     bpos_registry, bpos_registry_apply, bpos_registry_close, bpos_registry_export, bpos_registry_from_json,
-    bpos_registry_open, bpos_registry_reload, bpos_registry_reload_if_changed, bpos_registry_stats, bpos_scope_id,
+    bpos_registry_init, bpos_registry_open, bpos_registry_reload, bpos_registry_reload_if_changed, bpos_registry_stats,
+    bpos_scope_id,
 };
 pub use text::bpos_redact;

@@ -16,19 +16,22 @@ use crate::scope::Scope;
 
 /// The keys of a platform, ready to decide.
 ///
-/// It lives from bpos_registry_open() or bpos_registry_from_json() until bpos_registry_close(). Any number of threads may
+/// It lives from bpos_registry_open(), _init() or _from_json() until bpos_registry_close(). Any number of threads may
 /// use it at once, and any of them may change it meanwhile; only closing it must come after everybody's last use. After a
 /// change returns, every decision that starts later, on any thread, is made with it. A process may fork at any time: the
 /// child can authorize and reload.
 ///
 /// Methods:
 ///   bpos_registry_open(), bpos_registry_from_json()   make one, which bpos_registry_close() must free
+///   bpos_registry_init()                              makes the file too
 ///   bpos_authorize(), bpos_authorize_scope()          decide on a request
 ///   bpos_authorize_at(), bpos_authorize_scope_at()    the same at a given time
 ///   bpos_scope_id()                                   the number of a scope
 ///   bpos_key_create(), bpos_key_rotate()              make a key, or a new secret for one
-///   bpos_key_update()                                 changes one, disables and enables it
+///   bpos_key_update()                                 changes one
+///   bpos_key_disable(), bpos_key_enable()             take one out of use, and back
 ///   bpos_key_revoke(), bpos_key_remove()              end one
+///   bpos_registry_edit()                              several changes, all or none
 ///   bpos_key_get(), bpos_key_list()                   what is known of one, or of all
 ///   bpos_registry_reload()                            reads the file of a file registry again
 ///   bpos_registry_reload_if_changed()                 the same, if it has changed
@@ -72,6 +75,36 @@ pub unsafe extern "C" fn bpos_registry_open(
             let path = required(path, path_len, "path")?;
             let options = options(bytes(options_json, options_json_len, "options_json")?)?;
             *out = given(bpos_registry(Registry::open_with(Path::new(OsStr::from_bytes(path)), options)?));
+            Ok(())
+        })
+    }
+}
+
+/// Makes a registry file without keys, which must not exist yet, and opens it as bpos_registry_open() does. The file
+/// belongs to this process's user, who alone may read and write it.
+///
+/// path, path_len: of the registry document to make. NULL is misuse.
+/// options_json, options_json_len: as with bpos_registry_open().
+/// out: set to the registry, which the caller owns and frees with bpos_registry_close(); to NULL on failure. NULL is misuse.
+/// error: may be NULL.
+///
+/// Returns BPOS_OK; BPOS_ERR_CONFLICT if such a file exists; otherwise as bpos_registry_open().
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn bpos_registry_init(
+    path: *const c_char,
+    path_len: usize,
+    options_json: *const c_char,
+    options_json_len: usize,
+    out: *mut *mut bpos_registry,
+    error: *mut bpos_error,
+) -> bpos_status {
+    // SAFETY: as the caller of every export promises.
+    unsafe {
+        report(error, || {
+            let out = vacated(place(out, "out")?);
+            let path = required(path, path_len, "path")?;
+            let options = options(bytes(options_json, options_json_len, "options_json")?)?;
+            *out = given(bpos_registry(Registry::init(Path::new(OsStr::from_bytes(path)), options)?));
             Ok(())
         })
     }

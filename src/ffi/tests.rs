@@ -63,6 +63,15 @@ const EXPORTS: &[(&str, Call)] = &[
         filling(|out, error| unsafe { bpos_key_create(fixture.registry, pointer(spec), spec.len(), out, error) });
         assert_eq!(fixture.export(), fixture.before, "nothing was created");
     }),
+    ("bpos_key_disable", |fixture| {
+        // SAFETY: as above.
+        failing(|error| unsafe { bpos_key_disable(fixture.registry, pointer(ID), ID.len(), error) });
+        assert_eq!(fixture.export(), fixture.before, "nothing was disabled");
+    }),
+    ("bpos_key_enable", |fixture| {
+        // SAFETY: as above.
+        failing(|error| unsafe { bpos_key_enable(fixture.registry, pointer(ID), ID.len(), error) });
+    }),
     ("bpos_key_get", |fixture| {
         // SAFETY: as above.
         filling(|out, error| unsafe { bpos_key_get(fixture.registry, pointer(ID), ID.len(), out, error) });
@@ -90,6 +99,7 @@ const EXPORTS: &[(&str, Call)] = &[
         // SAFETY: as above.
         filling(|out, error| unsafe { bpos_key_update(fixture.registry, id, ID.len(), patch, 2, out, error) });
     }),
+    ("bpos_reason_code", |_| assert_eq!(text(struck(|| bpos_reason_code(13))), "internal")),
     ("bpos_reason_name", |_| assert_eq!(text(struck(|| bpos_reason_name(13))), "internal")),
     ("bpos_redact", |_| {
         let mut line = *b"bpos_abcdefghijklmnop";
@@ -105,6 +115,14 @@ const EXPORTS: &[(&str, Call)] = &[
         // SAFETY: as above.
         struck(|| unsafe { bpos_registry_close(fixture.registry) });
     }),
+    ("bpos_registry_edit", |fixture| {
+        let changes = r#"[{"revoke": "key_1"}]"#;
+        // SAFETY: as above.
+        filling(|out, error| unsafe {
+            bpos_registry_edit(fixture.registry, pointer(changes), changes.len(), out, error)
+        });
+        assert_eq!(fixture.export(), fixture.before, "nothing was revoked");
+    }),
     ("bpos_registry_export", |fixture| {
         // SAFETY: as above.
         filling(|out, error| unsafe { bpos_registry_export(fixture.registry, out, error) });
@@ -115,6 +133,15 @@ const EXPORTS: &[(&str, Call)] = &[
             let (json, out) = (pointer(DOCUMENT), &raw mut registry);
             // SAFETY: as above.
             unsafe { bpos_registry_from_json(json, DOCUMENT.len(), ptr::null(), 0, out, error) }
+        });
+        assert!(registry.is_null());
+    }),
+    ("bpos_registry_init", |_| {
+        let mut registry = ptr::null_mut();
+        let path = "/nonexistent/keys.json";
+        failing(|error| {
+            // SAFETY: as above.
+            unsafe { bpos_registry_init(pointer(path), path.len(), ptr::null(), 0, &raw mut registry, error) }
         });
         assert!(registry.is_null());
     }),
