@@ -14,10 +14,10 @@ use crate::ids::Ids;
 use crate::key::Digest;
 use crate::record::{Date, Taken};
 use crate::registry::{Registry, in_order, keys_of};
-use crate::store::{self, Replaced};
+use crate::store::{self, Replaced, Seen};
 use crate::table::Table;
 use crate::text::KeyId;
-use crate::writer::{State, build, conflict};
+use crate::writer::{Owner, SETTLED, State, Withheld, build, conflict};
 
 impl Registry {
     /// Reads the registry file again and decides by it from now on.
@@ -44,24 +44,26 @@ impl Registry {
     }
 
     /// Reads the registry file again if it has changed since it was last read or written here, which one call to the
-    /// operating system finds out. Says whether it had. Waits for nobody: where a change or a reload is under way, which reads
-    /// the file itself, the answer is `false`.
+    /// operating system finds out. Says whether it had. Waits for nobody: where another thread is reading or writing the file,
+    /// the answer is `false`. A file that was changed up to 20 ms before it was read is read once more: its
+    /// times, which tick slowly, could hide another change.
     ///
     /// # Errors
     ///
     /// As [`Registry::reload`].
     pub fn reload_if_changed(&self) -> Result<bool, Error> {
         let path = self.path()?;
-        let Some(mut state) = self.try_lock() else { return Ok(false) };
-        if state.seen.is_some() && state.seen == Some(store::version(path, self.read_only)?) {
-            return Ok(false);
-        }
-        self.read_again(&mut state, path, false).map(|()| true)
+        let Some(_file) = self.writer().try_file() else { return Ok(false) };
+        self.catch_up(path)
     }
 
     /// Makes several changes together: all or none, with one write. A file registry takes the file's lock, reads what
-    /// other processes have written, makes the changes, and writes the document; what the changes take away (a
-    /// revocation, a shorter expiry) is in force before it is written, and what they grant only afterwards.
+    /// other processes have written, makes the changes, and writes the document. What the changes take away (a
+    /// revocation, a shorter expiry) is in force before any file is waited for, and what they grant only when it is written.
+    ///
+    /// `change` is run on the keys in memory first, so that what it takes away waits for nothing. If it fails on those of a
+    /// file registry, or another process or thread has changed them by the time that it is this one's turn, it is run once
+    /// more, on what the file says then; what it did and returned the first time is forgotten.
     ///
     /// ```no_run
     /// # use bpos::{KeySpec, Registry};
@@ -84,77 +86,94 @@ impl Registry {
     /// What `change` returns, and then nothing has changed; [`ErrorKind::ReadOnly`] for a read-only registry;
     /// [`ErrorKind::NotDurable`] if the file could not be written but something was taken away, which is in force in
     /// this process from now on; otherwise as [`Registry::reload`], and then nothing has changed.
-    pub fn edit<T>(&self, change: impl FnOnce(&mut Edit<'_>) -> Result<T, Error>) -> Result<T, Error> {
-        self.edit_with(change, false)
-    }
-
-    /// As [`Registry::edit`], for what only takes away: it is in force before the file's lock is waited for.
-    pub(crate) fn take_away(&self, change: impl Fn(&mut Edit<'_>) -> Result<(), Error>) -> Result<(), Error> {
-        let mut taken = false;
-        if self.file.is_some() && !self.read_only {
-            let mut state = self.lock();
-            // Whether there is such a key is for the file to say, which may have changed.
-            if let Ok(((), changes)) = self.draft(&state, &change) {
-                taken = self.narrow(&mut state, &changes);
-            }
-        }
-        self.edit_with(change, taken)
-    }
-
-    fn edit_with<T>(
-        &self,
-        change: impl FnOnce(&mut Edit<'_>) -> Result<T, Error>,
-        already_taken: bool,
-    ) -> Result<T, Error> {
+    pub fn edit<T>(&self, mut change: impl FnMut(&mut Edit<'_>) -> Result<T, Error>) -> Result<T, Error> {
         if self.read_only {
             return Err(Error::new(ErrorKind::ReadOnly, "the registry was opened read-only"));
         }
-        let mut state = self.lock();
         let Some(path) = &self.file else {
-            let (value, changes) = self.draft(&state, change)?;
+            let mut state = self.state();
+            let (value, changes) = self.draft(&state, &mut change)?;
             self.put(&mut state, changes);
             return Ok(value);
         };
-        let ready = store::lock(path).and_then(|lock| self.catch_up(&mut state, path).map(|()| lock));
-        match (self.draft(&state, change), ready) {
-            (Ok((value, changes)), ready) => {
-                self.commit(&mut state, path, ready, changes, already_taken).map(|()| value)
+        let deadline = store::deadline();
+        let owner = self.owner();
+        let first = self.take_away(owner, &mut change);
+        let writer = self.writer();
+        let _turn = writer.turn();
+        let lock = store::lock(path, deadline, &writer.held);
+        let _file = writer.file();
+        let ready = lock.and_then(|lock| self.catch_up(path).map(|_| lock));
+        match (first, ready) {
+            (Ok(draft), Ok(lock)) if draft.generation == self.state().generation => {
+                self.commit(path, &lock, owner, draft.changes).map(|()| draft.value)
             }
+            (_, Ok(lock)) => {
+                let again = self.take_away(owner, &mut change)?;
+                self.commit(path, &lock, owner, again.changes).map(|()| again.value)
+            }
+            (Ok(draft), Err(error)) => Err(self.not_written(owner, &draft.changes, Replaced::No(error))),
             // What the draft says of a file that could not be read, that there is no such key perhaps, may not be so.
-            (Err(_), Err(error)) if already_taken => Err(not_durable(Replaced::No(error), true)),
-            (Err(_), Err(error)) | (Err(error), Ok(_)) => Err(error),
+            (Err(_), Err(error)) => Err(error),
         }
     }
 
-    /// Puts changes in force and on disk: first what they take away, then the file, then the rest.
-    fn commit(
+    fn owner(&self) -> Owner {
+        let mut state = self.state();
+        state.last_owner += 1;
+        state.last_owner
+    }
+
+    /// Drafts changes, and puts in force what they take away, in the place of what this owner took before.
+    fn take_away<T>(
         &self,
-        state: &mut State,
-        path: &Path,
-        ready: Result<store::Lock, Error>,
-        changes: Vec<Change>,
-        already_taken: bool,
-    ) -> Result<(), Error> {
-        let pending = changes.is_empty() && !state.unwritten.is_empty();
-        let taken = self.narrow(state, &changes) || already_taken || pending;
-        let written = ready.map_err(Replaced::No).and_then(|lock| self.write(state, path, &changes, &lock));
-        match written {
-            Ok(None) => {}
-            Ok(Some((version, revision))) => {
-                self.put(state, changes);
-                self.revision.store(revision, Ordering::Release);
-                state.seen = Some(version);
-                state.unwritten.clear();
-            }
-            Err(failure) => {
-                if matches!(failure, Replaced::Perhaps(_)) {
-                    state.unwritten.clear(); // the file says it now, and what it says later counts
-                    state.seen = None;
-                }
-                return Err(not_durable(failure, taken));
-            }
+        owner: Owner,
+        change: impl FnMut(&mut Edit<'_>) -> Result<T, Error>,
+    ) -> Result<Drafted<T>, Error> {
+        let mut state = self.state();
+        let drafted = self.draft(&state, change);
+        let changes = drafted.as_ref().map_or(&[][..], |(_, changes)| changes);
+        self.withhold(&mut state, owner, changes);
+        drafted.map(|(value, changes)| Drafted { value, changes, generation: state.generation })
+    }
+
+    /// Puts changes on disk and in force. The file's lock is held, and what it said is in memory.
+    fn commit(&self, path: &Path, lock: &store::Lock<'_>, owner: Owner, changes: Vec<Change>) -> Result<(), Error> {
+        let state = self.state();
+        if changes.is_empty() && !state.is_unwritten(SETTLED) {
+            return Ok(());
         }
+        let table = self.read();
+        let mut next: HashMap<KeyId, Option<Keyed>> =
+            state.withheld.iter().map(|(id, withheld)| (*id, Some(withheld.to_write(&self.policy)))).collect();
+        next.extend(changes.iter().map(|change| (change.id, change.to.clone())));
+        let added = changes.iter().filter(|change| state.ids.get(&table, &change.id).is_none());
+        let added: Vec<_> = added.filter_map(|change| change.to.as_ref()).collect();
+        drop(state);
+        let written = self.write(path, &table, &next, &added, lock);
+        drop(table); // or what `put` replaces could not be freed
+        let (seen, revision) = match written {
+            Ok(written) => written,
+            Err(failure) => return Err(self.not_written(owner, &changes, failure)),
+        };
+        let mut state = self.state();
+        self.settle(&mut state, owner, true);
+        self.put(&mut state, changes);
+        self.revision.store(revision, Ordering::Release);
+        state.seen = Some(seen);
         Ok(())
+    }
+
+    /// The error of changes that could not be written, or perhaps not.
+    fn not_written(&self, owner: Owner, changes: &[Change], failure: Replaced) -> Error {
+        let mut state = self.state();
+        let taken = state.is_unwritten(owner) || (changes.is_empty() && state.is_unwritten(SETTLED));
+        let is_written = matches!(failure, Replaced::Perhaps(_));
+        self.settle(&mut state, owner, is_written);
+        if is_written {
+            state.seen = None; // what the file says now is in force with the next reload
+        }
+        not_durable(failure, taken)
     }
 
     /// Feeds changes into a memory registry: a JSON array of records, each as in the registry document. A record with
@@ -187,7 +206,7 @@ impl Registry {
             return Err(Error::new(ErrorKind::ReadOnly, "the registry was opened read-only"));
         }
         let records = document::parse_records(records_json, &self.policy)?;
-        let mut state = self.lock();
+        let mut state = self.state();
         self.check_changes(&state, records_json, &records)?;
         self.put(&mut state, records.into_iter().map(|key| Change { id: key.record.id, to: Some(key) }).collect());
         Ok(())
@@ -195,7 +214,8 @@ impl Registry {
 
     fn reload_from_file(&self, forced: bool) -> Result<(), Error> {
         let path = self.path()?;
-        self.read_again(&mut self.lock(), path, forced)
+        let _file = self.writer().file();
+        self.read_again(path, forced)
     }
 
     fn path(&self) -> Result<&Path, Error> {
@@ -205,21 +225,32 @@ impl Registry {
         })
     }
 
-    fn read_again(&self, state: &mut State, path: &Path, forced: bool) -> Result<(), Error> {
-        let (json, version) = store::read(path, self.read_only)?;
-        let place = |error: Error| error.within(format_args!("{path:?}"));
-        let document = document::parse(&json, &self.policy).map_err(place)?;
-        let (found, known) = (document.revision, self.revision.load(Ordering::Acquire));
-        if found < known && !forced {
-            let message = format!(
-                "the file has revision {found}, but {known} is in force: an older file could bring back a revoked \
-                 key; reload it by force if that is meant"
-            );
-            return Err(place(Error::new(ErrorKind::Stale, message)));
+    /// Reads the file, whatever is known of it. This thread has the file to itself.
+    fn read_again(&self, path: &Path, forced: bool) -> Result<(), Error> {
+        let (json, seen) = store::read(path, self.read_only)?;
+        self.load(path, &json, &seen, forced)
+    }
+
+    /// Puts what was read from the file in force, or remembers why not.
+    fn load(&self, path: &Path, json: &[u8], seen: &Seen, forced: bool) -> Result<(), Error> {
+        let loaded = document::parse(json, &self.policy).and_then(|document| {
+            let (found, known) = (document.revision, self.revision.load(Ordering::Acquire));
+            if found < known && !forced {
+                let message = format!(
+                    "the file has revision {found}, but {known} is in force: an older file could bring back a revoked \
+                     key; reload it by force if that is meant"
+                );
+                return Err(Error::new(ErrorKind::Stale, message));
+            }
+            self.replace(&mut self.state(), json, document, forced)
+        });
+        let loaded = loaded.map_err(|error| error.within(format_args!("{path:?}")));
+        let mut state = self.state();
+        match &loaded {
+            Ok(()) => (state.seen, state.refused) = (Some(seen.clone()), None),
+            Err(error) => state.refused = Some((seen.clone(), error.clone())),
         }
-        self.replace(state, &json, document, forced).map_err(place)?;
-        state.seen = Some(version);
-        Ok(())
+        loaded
     }
 
     /// Puts a whole document in the place of what is in force. Unless it is forced, what was revoked here stays so, and
@@ -227,20 +258,22 @@ impl Registry {
     fn replace(&self, state: &mut State, json: &[u8], mut document: Document, forced: bool) -> Result<(), Error> {
         let before = self.read();
         for key in document.keys.iter_mut().filter(|_| !forced) {
-            let known = state.ids.get(&before, &key.record.id).map(|known| known.record.revoked_at);
+            let known = state.to_write(&before, &key.record.id, &self.policy).map(|known| known.record.revoked_at);
             // By its secrets too: a revoked one does not come back under another id.
-            let secrets = key.digests().map(|digest| state.revoked_at(&before, digest));
+            let secrets = key.digests().map(|digest| state.revoked_at(&before, digest, &self.policy));
             key.record.revoked_at = secrets.chain(known).fold(key.record.revoked_at, Date::or);
-            if let Some(taken) = state.unwritten.get(&key.record.id) {
-                taken.take_from(&mut key.record, |set| self.policy.close(set));
+            if let Some(withheld) = state.withheld.get_mut(&key.record.id) {
+                withheld.key = key.clone();
+                *key = withheld.in_force(&self.policy);
             }
         }
         let usage = |id: &KeyId| state.ids.get(&before, id).map(|known| Arc::clone(&known.usage));
         let (table, built) = build(json, document.keys, &self.policy, usage)?;
         let before_state = std::mem::replace(state, built);
         (state.seen, state.retired) = (before_state.seen, before_state.retired);
+        (state.generation, state.last_owner) = (before_state.generation + 1, before_state.last_owner);
         if !forced {
-            (state.unwritten, state.revoked) = (before_state.unwritten, before_state.revoked);
+            (state.withheld, state.revoked) = (before_state.withheld, before_state.revoked);
         }
         let retired = self.table.replace(table);
         let table = self.read();
@@ -263,81 +296,115 @@ impl Registry {
         Ok(())
     }
 
-    /// Reads what other processes have written. The file's lock is held.
-    fn catch_up(&self, state: &mut State, path: &Path) -> Result<(), Error> {
-        if state.seen.is_some() && state.seen == Some(store::version(path, self.read_only)?) {
-            return Ok(());
+    /// Reads the file if it has changed. Says whether it had. This thread has the file to itself.
+    fn catch_up(&self, path: &Path) -> Result<bool, Error> {
+        let (known, refused) = {
+            let state = self.state();
+            (state.seen.clone(), state.refused.clone())
+        };
+        let is_current = |seen: &Seen| seen.is_outdated(path, self.read_only).map(|outdated| !outdated);
+        // A host that asks before each request must not read a bad file anew each time.
+        if let Some((seen, error)) = refused
+            && seen.is_settled()
+            && is_current(&seen)?
+        {
+            return Err(error);
         }
-        self.read_again(state, path, false)
+        let known = match known {
+            Some(seen) if is_current(&seen)? => Some(seen),
+            _ => None,
+        };
+        if known.as_ref().is_some_and(Seen::is_settled) {
+            return Ok(false);
+        }
+        let (json, seen) = store::read(path, self.read_only)?;
+        if known.is_some_and(|known| known.is(&json)) {
+            self.state().seen = Some(seen);
+            return Ok(false);
+        }
+        self.load(path, &json, &seen, false).map(|()| true)
     }
 
     fn draft<T>(
         &self,
         state: &State,
-        change: impl FnOnce(&mut Edit<'_>) -> Result<T, Error>,
+        mut change: impl FnMut(&mut Edit<'_>) -> Result<T, Error>,
     ) -> Result<(T, Vec<Change>), Error> {
         let table = self.read();
-        let mut edit = Edit::new(self, &table, &state.ids, self.clock.unix_ms());
+        let mut edit = Edit::new(self, &table, state, self.clock.unix_ms());
         let value = change(&mut edit)?;
         Ok((value, edit.into_changes()))
     }
 
-    /// Puts in force what changes take away, and only that. Says whether there was anything.
-    fn narrow(&self, state: &mut State, changes: &[Change]) -> bool {
-        let close = |set| self.policy.close(set);
-        let mut narrowed = Vec::new();
+    /// Puts in force what changes take away, and only that, in the place of what this owner took before.
+    fn withhold(&self, state: &mut State, owner: Owner, changes: &[Change]) {
+        let mut touched: Vec<KeyId> = state.drop_taken(owner);
         let table = self.read();
         for change in changes {
-            let Some(known) = state.ids.get(&table, &change.id) else { continue };
+            let Some(before) = state.to_write(&table, &change.id, &self.policy) else { continue };
             let taken = match &change.to {
-                Some(to) => Taken::between(&known.record, &to.record, close),
+                Some(to) => Taken::between(&before.record, &to.record, |set| self.policy.close(set)),
                 None => Some(Taken::all(Some(self.clock.unix_ms()).into())),
             };
-            let mut key = Keyed::of(known);
-            if let Some(taken) = taken
-                && taken.take_from(&mut key.record, close)
-            {
-                let unwritten = state.unwritten.entry(change.id).or_insert(taken);
-                *unwritten = unwritten.and(taken);
-                narrowed.push(Change { id: change.id, to: Some(key) });
+            if let Some(taken) = taken {
+                let withheld = state.withheld.entry(change.id).or_insert(Withheld { key: before, taken: Vec::new() });
+                withheld.taken.push((owner, taken));
+                touched.push(change.id);
             }
         }
         drop(table); // or what `put` replaces could not be freed
-        let any = !narrowed.is_empty();
-        self.put(state, narrowed);
-        any
+        self.put_withheld(state, &touched);
     }
 
-    /// Writes the document with changes made to it; `None` if there are none.
+    /// What an edit took is in the file, and what was settled before; or it is settled: the next document has it.
+    fn settle(&self, state: &mut State, owner: Owner, is_written: bool) {
+        state.generation += 1;
+        for withheld in state.withheld.values_mut() {
+            for (of, _) in withheld.taken.iter_mut().filter(|(of, _)| *of == owner) {
+                *of = SETTLED;
+            }
+            if is_written {
+                withheld.key = withheld.to_write(&self.policy);
+                withheld.taken.retain(|(of, _)| *of != SETTLED);
+            }
+        }
+        state.withheld.retain(|_, withheld| !withheld.taken.is_empty());
+    }
+
+    /// Puts keys in force as their withheld records say.
+    fn put_withheld(&self, state: &mut State, ids: &[KeyId]) {
+        let keys = ids.iter().filter_map(|id| Some(state.withheld.get(id)?.in_force(&self.policy)));
+        let changes = keys.map(|key| Change { id: key.record.id, to: Some(key) }).collect();
+        state.withheld.retain(|_, withheld| !withheld.taken.is_empty());
+        self.put_records(state, changes);
+    }
+
+    /// Writes the document of a table, but for the keys that are to be something else or nothing, and of those that are added.
     fn write(
         &self,
-        state: &State,
         path: &Path,
-        changes: &[Change],
-        lock: &store::Lock,
-    ) -> Result<Option<(store::Version, u64)>, Replaced> {
-        if changes.is_empty() && state.unwritten.is_empty() {
-            return Ok(None);
-        }
-        let table = self.read();
-        let changed: HashMap<&KeyId, &Change> = changes.iter().map(|change| (&change.id, change)).collect();
-        let known = in_order(&table);
-        let kept = known.iter().filter_map(|key| match changed.get(&key.record.id) {
-            Some(change) => change.to.as_ref().map(|to| (&to.digest, &to.record)),
+        table: &Table,
+        next: &HashMap<KeyId, Option<Keyed>>,
+        added: &[&Keyed],
+        lock: &store::Lock<'_>,
+    ) -> Result<(Seen, u64), Replaced> {
+        let revision = self.revision.load(Ordering::Acquire).checked_add(1).ok_or_else(|| {
+            let message = "the document's revision is the highest there is, 18446744073709551615, and each change raises it: \
+                           set \"revision\" to 0 in the file, and reload it by force in every server";
+            Replaced::No(Error::new(ErrorKind::Limit, message).within(format_args!("{path:?}")))
+        })?;
+        let known = in_order(table);
+        let kept = known.iter().filter_map(|key| match next.get(&key.record.id) {
+            Some(to) => to.as_ref().map(|to| (&to.digest, &to.record)),
             None => Some((&key.digest, &*key.record)),
         });
-        let added = changes
-            .iter()
-            .filter(|change| state.ids.get(&table, &change.id).is_none())
-            .filter_map(|change| change.to.as_ref().map(|to| (&to.digest, &to.record)));
-        let keys: Vec<_> = kept.chain(added).collect();
-        let revision = self.revision.load(Ordering::Acquire).saturating_add(1);
+        let keys: Vec<_> = kept.chain(added.iter().map(|to| (&to.digest, &to.record))).collect();
         let json = document::write(revision, &self.policy, &keys).map_err(Replaced::No)?;
         if json.len() > document::MAX_BYTES {
             let message = format!("the document would have {} bytes; expected at most 1 GiB", json.len());
             return Err(Replaced::No(Error::new(ErrorKind::Limit, message)));
         }
-        store::replace(path, &json, lock).map(|version| Some((version, revision)))
+        store::replace(path, &json, lock).map(|seen| (seen, revision))
     }
 
     /// Holds changes against each other and against what is in force.
@@ -374,8 +441,24 @@ impl Registry {
         Ok(())
     }
 
-    /// Puts changes in force, each at one moment.
-    fn put(&self, state: &mut State, changes: Vec<Change>) {
+    /// Puts changes in force, each at one moment, but for what other edits have taken.
+    fn put(&self, state: &mut State, mut changes: Vec<Change>) {
+        state.generation += 1;
+        for Change { id, to } in &mut changes {
+            match (state.withheld.get_mut(id), to) {
+                (Some(withheld), Some(to)) => {
+                    withheld.key = to.clone();
+                    *to = withheld.in_force(&self.policy);
+                }
+                (Some(_), None) => drop(state.withheld.remove(id)),
+                (None, _) => {}
+            }
+        }
+        self.put_records(state, changes);
+    }
+
+    /// Puts records in force, each at one moment.
+    fn put_records(&self, state: &mut State, changes: Vec<Change>) {
         let more = changes.iter().filter_map(|change| change.to.as_ref()).map(|key| key.digests().count()).sum();
         self.make_room(state, more);
         let table = self.read();
@@ -432,6 +515,13 @@ impl Registry {
         let retired = std::mem::take(&mut state.retired);
         state.retired = retired.into_iter().filter_map(|table| self.table.free(table).err()).collect();
     }
+}
+
+/// What an edit comes to, on the keys of a generation of the state.
+struct Drafted<T> {
+    value: T,
+    changes: Vec<Change>,
+    generation: u64,
 }
 
 /// The error of a change that could not be written, which says what is in force now.

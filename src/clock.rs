@@ -4,7 +4,7 @@
 //! that cannot be set and that counts the time a machine sleeps. Everything below [`crate::Registry::authorize`]
 //! takes its times from a [`Clock`] that it was handed; nothing else reads one.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use rustix::time::{ClockId, Timespec, clock_gettime};
@@ -66,6 +66,31 @@ impl Clock for Now {
 #[derive(Debug, Default)]
 pub(crate) struct SystemClock {
     calibration: Calibration,
+    /// How far the wall clock was ahead of the monotonic one when both were last held against each other; 0 until then.
+    wall_ahead_us: AtomicI64,
+}
+
+impl SystemClock {
+    /// The wall clock's time at a moment of the monotonic one, in milliseconds since 1970: the same with every call, unless
+    /// the wall clock was set. `None` for a moment to come.
+    pub(crate) fn date_of(&self, moment_us: u64) -> Option<i64> {
+        let (before, wall, after) = (monotonic_us(), wall_us(), monotonic_us());
+        let kept = self.wall_ahead_us.load(Ordering::Relaxed);
+        let ahead = ahead_us(kept, wall.checked_sub_unsigned(before)?, after - before);
+        // Of two threads that hold the clocks against each other for the first time, one measures for both.
+        let exchanged = self.wall_ahead_us.compare_exchange(kept, ahead, Ordering::Relaxed, Ordering::Relaxed);
+        let ahead = exchanged.map_or_else(|other| other, |_| ahead);
+        (moment_us <= after).then(|| ahead.checked_add_unsigned(moment_us).map(|us| us.div_euclid(1_000)))?
+    }
+}
+
+/// How far the wall clock is ahead: as was `kept`, unless that is nothing yet, or the clock was set since. What is measured
+/// is wrong by up to the time that passed between the readings, which is long in a thread that lost the processor.
+fn ahead_us(kept: i64, measured: i64, passed: u64) -> i64 {
+    /// By so much a clock that was set is off at least; one that was not is off by some microseconds.
+    const SET_US: u64 = 1_000_000;
+    let was_set = measured.abs_diff(kept) > SET_US && passed < SET_US / 2;
+    if kept == 0 || was_set { measured } else { kept }
 }
 
 impl Clock for SystemClock {
@@ -138,10 +163,15 @@ fn around(us: u64) -> Glance {
 }
 
 fn wall_ms() -> i64 {
-    let ms = |span: std::time::Duration| i64::try_from(span.as_millis()).unwrap_or(i64::MAX);
+    wall_us().div_euclid(1_000)
+}
+
+/// The wall clock, in microseconds since 1970.
+fn wall_us() -> i64 {
+    let us = |span: std::time::Duration| i64::try_from(span.as_micros()).unwrap_or(i64::MAX);
     match SystemTime::now().duration_since(UNIX_EPOCH) {
-        Ok(since) => ms(since),
-        Err(before) => -ms(before.duration()),
+        Ok(since) => us(since),
+        Err(before) => -us(before.duration()),
     }
 }
 
@@ -179,6 +209,35 @@ mod tests {
         {
             assert_eq!(calibration.glance(coarse), expected.map(around), "coarse {coarse}");
         }
+    }
+
+    #[test]
+    fn a_date_is_reckoned_from_what_was_measured_first_until_the_clock_is_set() {
+        const SECOND: i64 = 1_000_000;
+        let cases = [
+            (0, 5 * SECOND, 3, 5 * SECOND),                  // the first time
+            (5 * SECOND, 5 * SECOND + 40, 40, 5 * SECOND),   // the readings lie apart
+            (5 * SECOND, 6 * SECOND, 3, 5 * SECOND),         // by no more than a second
+            (5 * SECOND, 6 * SECOND + 1, 3, 6 * SECOND + 1), // set forward
+            (5 * SECOND, -90 * SECOND, 3, -90 * SECOND),     // set back, to before 1970
+            (5 * SECOND, 8 * SECOND, 3_000_000, 5 * SECOND), // the thread slept between the readings
+        ];
+        for (kept, measured, passed, expected) in cases {
+            assert_eq!(ahead_us(kept, measured, passed), expected, "{kept} {measured} {passed}");
+        }
+    }
+
+    #[test]
+    fn a_moment_has_one_date() {
+        let clock = SystemClock::default();
+        let moment = monotonic_us();
+        let date = clock.date_of(moment).expect("it is past");
+        assert!(date.abs_diff(wall_ms()) < 60_000, "{date} is about now");
+        for _ in 0..10_000 {
+            assert_eq!(clock.date_of(moment), Some(date));
+        }
+        assert_eq!(clock.date_of(moment + 1_000), Some(date + 1));
+        assert_eq!(clock.date_of(u64::MAX), None, "a moment to come");
     }
 
     #[test]

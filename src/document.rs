@@ -655,14 +655,13 @@ impl<'de> Object<'de> for KeySpec {
         let (mut rate_limit, mut expires_at, mut test_mode) = (None, None, None);
         while let Some(member) = map.next_key_seed(MemberName(MEMBERS))? {
             match member {
-                "name" => once(&mut name, member, || map.next_value_seed(name_text())),
-                "store" => once(&mut store, member, || map.next_value_seed(store_text())),
-                "scopes" => once(&mut scopes, member, || map.next_value_seed(ScopeNames(policy))),
-                "rate_limit" => once(&mut rate_limit, member, || map.next_value_seed(RateLimitSeed)),
-                "expires_at" => once(&mut expires_at, member, || map.next_value_seed(OrNull(date()))),
-                _ => once(&mut test_mode, member, || map.next_value()),
-            }
-            .map_err(|error| in_member(member, &error))?;
+                "name" => named(&mut name, member, || map.next_value_seed(name_text())),
+                "store" => named(&mut store, member, || map.next_value_seed(store_text())),
+                "scopes" => named(&mut scopes, member, || map.next_value_seed(ScopeNames(policy))),
+                "rate_limit" => named(&mut rate_limit, member, || map.next_value_seed(RateLimitSeed)),
+                "expires_at" => named(&mut expires_at, member, || map.next_value_seed(OrNull(date()))),
+                _ => named(&mut test_mode, member, || map.next_value()),
+            }?;
         }
         Ok(Self::new(required(name, "name")?, required(store, "store")?, required(scopes, "scopes")?)
             .rate_limit(rate_limit.unwrap_or(DEFAULT_RATE_LIMIT))
@@ -679,14 +678,13 @@ impl<'de> Object<'de> for KeyPatch {
         let mut patch = Self::new();
         while let Some(member) = map.next_key_seed(MemberName(MEMBERS))? {
             match member {
-                "name" => once(&mut patch.name, member, || map.next_value_seed(name_text())),
-                "scopes" => once(&mut patch.scopes, member, || map.next_value_seed(ScopeNames(policy))),
-                "rate_limit" => once(&mut patch.rate_limit, member, || map.next_value_seed(RateLimitSeed)),
-                "expires_at" => once(&mut patch.expires_at, member, || map.next_value_seed(OrNull(date()))),
-                "test_mode" => once(&mut patch.test_mode, member, || map.next_value()),
-                _ => once(&mut patch.enabled, member, || map.next_value()),
-            }
-            .map_err(|error| in_member(member, &error))?;
+                "name" => named(&mut patch.name, member, || map.next_value_seed(name_text())),
+                "scopes" => named(&mut patch.scopes, member, || map.next_value_seed(ScopeNames(policy))),
+                "rate_limit" => named(&mut patch.rate_limit, member, || map.next_value_seed(RateLimitSeed)),
+                "expires_at" => named(&mut patch.expires_at, member, || map.next_value_seed(OrNull(date()))),
+                "test_mode" => named(&mut patch.test_mode, member, || map.next_value()),
+                _ => named(&mut patch.enabled, member, || map.next_value()),
+            }?;
         }
         Ok(patch)
     }
@@ -821,6 +819,15 @@ impl<'de> Object<'de> for RotateSpec {
         }
         Ok(Self(required(id, "id")?, required(grace_s, "grace_s")?))
     }
+}
+
+/// As [`once`], with the member's name before what is wrong with its value.
+fn named<T, E: de::Error>(
+    member: &mut Option<T>,
+    name: &'static str,
+    read: impl FnOnce() -> Result<T, E>,
+) -> Result<(), E> {
+    once(member, name, || read().map_err(|error| in_member(name, &error)))
 }
 
 fn in_member<E: de::Error>(member: &str, error: &E) -> E {

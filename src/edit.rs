@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use crate::document::{self, Keyed};
 use crate::error::{Error, ErrorKind};
-use crate::ids::Ids;
 use crate::key::excerpt;
 use crate::policy::Policy;
 use crate::record::{
@@ -17,6 +16,7 @@ use crate::scope::ScopeSet;
 use crate::secret::{NewKey, Secret, draw_id};
 use crate::table::Table;
 use crate::text::KeyId;
+use crate::writer::State;
 #[cfg(feature = "ffi")]
 use zeroize::Zeroizing;
 
@@ -27,7 +27,7 @@ const MAX_GRACE_S: u64 = 366 * 24 * 60 * 60;
 pub struct Edit<'r> {
     registry: &'r Registry,
     table: &'r Table,
-    ids: &'r Ids,
+    state: &'r State,
     now_ms: i64,
     changes: Vec<Change>,
     /// Where in `changes` a key is that was changed already.
@@ -74,8 +74,8 @@ impl KeyChange {
 }
 
 impl<'r> Edit<'r> {
-    pub(crate) fn new(registry: &'r Registry, table: &'r Table, ids: &'r Ids, now_ms: i64) -> Self {
-        Self { registry, table, ids, now_ms, changes: Vec::new(), places: HashMap::new(), added: 0 }
+    pub(crate) fn new(registry: &'r Registry, table: &'r Table, state: &'r State, now_ms: i64) -> Self {
+        Self { registry, table, state, now_ms, changes: Vec::new(), places: HashMap::new(), added: 0 }
     }
 
     pub(crate) fn into_changes(self) -> Vec<Change> {
@@ -88,7 +88,7 @@ impl<'r> Edit<'r> {
     ///
     /// As [`Registry::create`].
     pub fn create(&mut self, spec: &KeySpec) -> Result<NewKey, Error> {
-        if self.ids.len() + self.added >= document::MAX_KEYS {
+        if self.state.ids.len() + self.added >= document::MAX_KEYS {
             let message = format!("the registry is full: it has at most {} keys", document::MAX_KEYS);
             return Err(Error::new(ErrorKind::Limit, message));
         }
@@ -121,7 +121,7 @@ impl<'r> Edit<'r> {
     /// [`ErrorKind::NotFound`].
     pub fn get(&self, id: &str) -> Result<KeyRecord, Error> {
         let key = self.key(id)?;
-        let known = self.ids.get(self.table, &key.record.id).map(|known| &*known.usage);
+        let known = self.state.ids.get(self.table, &key.record.id).map(|known| &*known.usage);
         Ok(self.registry.describe(&key.record, known))
     }
 
@@ -235,7 +235,7 @@ impl<'r> Edit<'r> {
         let known =
             parse_id(id).ok().and_then(|id| match self.places.get(&id).and_then(|place| self.changes.get(*place)) {
                 Some(change) => change.to.clone(),
-                None => self.ids.get(self.table, &id).map(Keyed::of),
+                None => self.state.to_write(self.table, &id, self.policy()),
             });
         known.ok_or_else(|| unknown(id))
     }
@@ -255,7 +255,7 @@ impl<'r> Edit<'r> {
             .digest()
             .filter(|digest| self.table.find(digest).is_none())
             .ok_or_else(|| Error::new(ErrorKind::Conflict, "a new secret is not new; try again"))?;
-        let known = self.ids.get(self.table, &record.id).map(|known| &*known.usage);
+        let known = self.state.ids.get(self.table, &record.id).map(|known| &*known.usage);
         let shown = self.registry.describe(&record, known);
         self.put(Keyed { digest, record });
         Ok(NewKey { key: secret, record: shown })

@@ -31,7 +31,7 @@ pub(crate) struct Shared<T> {
 /// Room for readers.
 struct Lanes<T> {
     /// The process that it was made in, and in which every reader that has a lane will let go of it.
-    process: u32,
+    process: u64,
     /// What is being read, or null where a lane is free.
     lanes: Box<[Lane<T>]>,
     /// More of them, for a child of that process.
@@ -112,7 +112,7 @@ impl<T> Shared<T> {
 impl<T> Lanes<T> {
     fn new(lanes: usize) -> Self {
         let lanes = std::iter::repeat_with(|| Lane(AtomicPtr::new(ptr::null_mut()))).take(lanes).collect();
-        Self { process: sync::process_id(), lanes, child: OnceBox::new() }
+        Self { process: sync::process(), lanes, child: OnceBox::new() }
     }
 
     /// Claims a lane and writes to it. Waits only if all are taken, for one of the readers to be done.
@@ -128,7 +128,7 @@ impl<T> Lanes<T> {
                     return (lane, hazard);
                 }
             }
-            if self.process != sync::process_id() {
+            if self.process != sync::process() {
                 let lanes = self.child.get_or_init(|| Box::new(Self::new(self.lanes.len())));
                 let (lane, hazard) = lanes.claim(home, value);
                 return (self.lanes.len() + lane, hazard);

@@ -30,6 +30,7 @@ mod ids;
 mod key;
 mod lifecycle;
 mod policy;
+mod process;
 mod record;
 mod registry;
 mod request;

@@ -63,7 +63,7 @@ impl Registry {
     /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound); otherwise as [`Registry::edit`]. After [`ErrorKind::NotDurable`](crate::ErrorKind::NotDurable) the key is denied in
     /// this process; other processes and a restart may still admit it.
     pub fn revoke(&self, id: &str) -> Result<(), Error> {
-        self.take_away(|edit| edit.revoke(id))
+        self.edit(|edit| edit.revoke(id))
     }
 
     /// Enables a key that was disabled.
@@ -81,7 +81,7 @@ impl Registry {
     ///
     /// As [`Registry::update`].
     pub fn disable(&self, id: &str) -> Result<(), Error> {
-        self.take_away(|edit| edit.disable(id))
+        self.edit(|edit| edit.disable(id))
     }
 
     /// Forgets a key that is revoked or expired. Its secret is unknown from then on, and counts as revoked in this process:

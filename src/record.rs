@@ -334,9 +334,8 @@ impl Taken {
         (taken != Self::NOTHING).then_some(taken)
     }
 
-    /// Takes it from a record. Says whether the record had any of it.
-    pub(crate) fn take_from(&self, record: &mut Record, close: impl Fn(ScopeSet) -> ScopeSet) -> bool {
-        let before = record.clone();
+    /// Takes it from a record.
+    pub(crate) fn take_from(&self, record: &mut Record, close: impl Fn(ScopeSet) -> ScopeSet) {
         if let Some(left) = self.scopes
             && close(record.scopes).intersection(left) != close(record.scopes)
         {
@@ -349,24 +348,6 @@ impl Taken {
         record.revoked_at = record.revoked_at.or(self.revoked_at);
         record.test_mode |= self.test_mode;
         record.enabled &= !self.disabled;
-        Self::between(&before, record, close).is_some()
-    }
-
-    /// Both, from one key.
-    #[must_use]
-    pub(crate) fn and(self, other: Self) -> Self {
-        let earlier = |a: Date, b: Date| if b.or_never() < a.or_never() { b } else { a };
-        Self {
-            scopes: match (self.scopes, other.scopes) {
-                (Some(left), Some(others)) => Some(left.intersection(others)),
-                (left, others) => left.or(others),
-            },
-            rate_limit: self.rate_limit.min(other.rate_limit),
-            expires_at: earlier(self.expires_at, other.expires_at),
-            revoked_at: self.revoked_at.or(other.revoked_at),
-            test_mode: self.test_mode || other.test_mode,
-            disabled: self.disabled || other.disabled,
-        }
     }
 }
 

@@ -2,11 +2,12 @@
 
 use std::cell::Cell;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::MutexGuard;
 
-use crate::clock::{Clock, SystemClock};
+use crate::clock::SystemClock;
 use crate::document;
 use crate::error::{Error, ErrorKind};
 use crate::hazard::{Reading, Shared};
@@ -82,13 +83,13 @@ impl Registry {
     /// As [`Registry::open`].
     pub fn open_with(path: impl AsRef<Path>, options: Options) -> Result<Self, Error> {
         let path = path.as_ref();
-        let (json, version) = store::read(path, options.read_only)?;
+        let (json, seen) = store::read(path, options.read_only)?;
         let place = |error: Error| error.within(format_args!("{path:?}"));
         let mut registry = Self::from_json_with(&json, options).map_err(place)?;
         // The host may change its working directory.
         let absolute = std::path::absolute(path).map_err(|error| Error::new(ErrorKind::Io, error.to_string()));
         registry.file = Some(absolute.map_err(place)?);
-        registry.lock().seen = Some(version);
+        registry.state().seen = Some(seen);
         Ok(registry)
     }
 
@@ -146,37 +147,41 @@ impl Registry {
         self.policy.scope(name)
     }
 
-    /// Writes the registry document that is in force.
+    /// Writes the registry document that is in force. Waits for no file.
     ///
     /// # Errors
     ///
     /// [`ErrorKind::Format`] if it cannot be written as JSON, which no set of keys is known to cause.
     pub fn export(&self) -> Result<Vec<u8>, Error> {
-        let state = self.lock();
+        let state = self.state();
         let table = self.read();
-        let keys: Vec<_> = in_order(&table).into_iter().map(|key| (&key.digest, &*key.record)).collect();
-        let json = document::write(self.revision.load(Ordering::Acquire), &self.policy, &keys);
+        let keys: Vec<_> = in_order(&table).into_iter().map(|key| (key.digest, Arc::clone(&key.record))).collect();
+        let revision = self.revision.load(Ordering::Acquire);
         drop(state); // held until here, so that no change is seen by half
-        json
+        let keys: Vec<_> = keys.iter().map(|(digest, record)| (digest, &**record)).collect();
+        document::write(revision, &self.policy, &keys)
     }
 
-    /// The key with this id; `None` if there is none. Waits for a change that is under way.
+    /// The key with this id; `None` if there is none. Waits for no file.
     #[must_use]
     pub fn get(&self, id: &str) -> Option<KeyRecord> {
-        let state = self.lock();
+        let state = self.state();
         let table = self.read();
         let known = state.ids.get(&table, &KeyId::new(id)?)?;
         Some(self.describe(&known.record, Some(&known.usage)))
     }
 
-    /// The keys of a store, or of all, in the order of the document. Waits for a change that is under way.
+    /// The keys of a store, or of all, in the order of the document. Waits for no file.
     #[must_use]
     pub fn list(&self, store: Option<&str>) -> Vec<KeyRecord> {
-        let _state = self.lock(); // so that no change is seen by half
+        let state = self.state();
         let table = self.read();
         let wanted = |key: &&Credential| store.is_none_or(|store| key.record.store.is(store.as_bytes()));
-        let described = |key: &Credential| self.describe(&key.record, Some(&key.usage));
-        in_order(&table).into_iter().filter(wanted).map(described).collect()
+        let mut keys: Vec<_> =
+            keys_of(&table).filter(wanted).map(|key| (Arc::clone(&key.record), Arc::clone(&key.usage))).collect();
+        drop(state); // held until here, so that no change is seen by half
+        keys.sort_by_cached_key(|(_, usage)| usage.position()); // once each: a reload may be moving them
+        keys.iter().map(|(record, usage)| self.describe(record, Some(usage))).collect()
     }
 
     /// The table in force, and a lane of this thread's own, for as long as the answer is kept.
@@ -192,8 +197,7 @@ impl Registry {
 
     /// What those see of a key who manage keys.
     pub(crate) fn describe(&self, record: &Record, usage: Option<&Usage>) -> KeyRecord {
-        let ago_ms = |last_us: u64| i64::try_from(self.clock.monotonic_us().checked_sub(last_us)? / 1_000).ok();
-        let last_used_at = usage.and_then(Usage::last_us).and_then(ago_ms).map(|ago| self.clock.unix_ms() - ago);
+        let last_used_at = usage.and_then(Usage::last_us).and_then(|last_us| self.clock.date_of(last_us));
         let allowed = usage.map_or(0, Usage::admitted);
         let usage = KeyUsage { last_used_at, allowed, denied: usage.map(Usage::denied).unwrap_or_default() };
         KeyRecord {
@@ -213,20 +217,20 @@ impl Registry {
         }
     }
 
-    /// The right to change it, if nobody has it.
-    pub(crate) fn try_lock(&self) -> Option<MutexGuard<'_, State>> {
-        self.writer.try_lock(|parents| State::of(&self.read(), parents))
+    /// The locks of this process.
+    pub(crate) fn writer(&self) -> &Writer {
+        self.writer.here(|parents| State::of(&self.read(), parents))
     }
 
-    /// Lets one change at a time through.
-    pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
-        self.writer.lock(|parents| State::of(&self.read(), parents))
+    /// What this process knows besides the table, for as long as it takes to use it: memory only.
+    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
+        self.writer().state()
     }
 }
 
 impl Drop for Registry {
     fn drop(&mut self) {
-        let retired = std::mem::take(&mut self.lock().retired);
+        let retired = std::mem::take(&mut self.state().retired);
         retired.into_iter().for_each(|table| drop(self.table.free(table))); // nobody reads any more
     }
 }

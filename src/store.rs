@@ -11,11 +11,15 @@
 use std::ffi::OsString;
 use std::fs::{File, Metadata, OpenOptions, TryLockError};
 use std::io::{Read, Write};
+use std::mem::ManuallyDrop;
+use std::os::fd::{AsRawFd, FromRawFd};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use rustix::fs::OFlags;
+use sha2::{Digest as _, Sha256};
 
 use crate::document::MAX_BYTES;
 use crate::error::{Error, ErrorKind};
@@ -27,9 +31,39 @@ const OTHERS_WRITE: u32 = 0o022;
 const LOCK_WAIT: Duration = Duration::from_secs(10);
 const LOCK_PAUSE: Duration = Duration::from_millis(1);
 
+/// What is known of a file that was read or written.
+#[derive(Debug, Clone)]
+pub(crate) struct Seen {
+    version: Version,
+    /// The SHA-256 of what was in it, if it was so new that its version can be that of a later change too.
+    content: Option<[u8; 32]>,
+}
+
+impl Seen {
+    fn of(metadata: &Metadata, is_settled: bool, json: &[u8]) -> Self {
+        let content = (!is_settled).then(|| Sha256::digest(json).into());
+        Self { version: Version::of(metadata), content }
+    }
+
+    /// Whether the file at a path has another version: one call to the operating system.
+    pub(crate) fn is_outdated(&self, path: &Path, follow_links: bool) -> Result<bool, Error> {
+        Ok(self.version != version(path, follow_links)?)
+    }
+
+    /// Whether its version is enough to tell it from a later one.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.content.is_none()
+    }
+
+    /// Whether a file that was read again is the same.
+    pub(crate) fn is(&self, json: &[u8]) -> bool {
+        self.content.is_some_and(|content| content == <[u8; 32]>::from(Sha256::digest(json)))
+    }
+}
+
 /// What tells one version of a file from another without reading it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Version {
+struct Version {
     device: u64,
     inode: u64,
     size: u64,
@@ -50,7 +84,7 @@ impl Version {
 }
 
 /// The version of the file at a path: one call to the operating system.
-pub(crate) fn version(path: &Path, follow_links: bool) -> Result<Version, Error> {
+fn version(path: &Path, follow_links: bool) -> Result<Version, Error> {
     let metadata = if follow_links { path.metadata() } else { path.symlink_metadata() };
     metadata.map(|metadata| Version::of(&metadata)).map_err(|error| cannot("look at", &error).within(shown(path)))
 }
@@ -59,11 +93,11 @@ pub(crate) fn version(path: &Path, follow_links: bool) -> Result<Version, Error>
 ///
 /// What is checked is the file that was opened, not the path: it cannot be exchanged in between. A symbolic link is
 /// followed only where the file is never to be replaced.
-pub(crate) fn read(path: &Path, follow_links: bool) -> Result<(Vec<u8>, Version), Error> {
+pub(crate) fn read(path: &Path, follow_links: bool) -> Result<(Vec<u8>, Seen), Error> {
     read_file(path, follow_links).map_err(|error| error.within(shown(path)))
 }
 
-fn read_file(path: &Path, follow_links: bool) -> Result<(Vec<u8>, Version), Error> {
+fn read_file(path: &Path, follow_links: bool) -> Result<(Vec<u8>, Seen), Error> {
     // A pipe must not hold the host up: without NONBLOCK, opening one waits for its writer.
     let links = if follow_links { OFlags::empty() } else { OFlags::NOFOLLOW };
     let flags = OFlags::NONBLOCK | OFlags::NOCTTY | links;
@@ -73,13 +107,26 @@ fn read_file(path: &Path, follow_links: bool) -> Result<(Vec<u8>, Version), Erro
         .open(path)
         .map_err(|error| cannot("open", &error))?;
     let metadata = file.metadata().map_err(|error| cannot("look at", &error))?;
+    let is_settled = is_settled(&metadata, SystemTime::now());
     let size = check_owner(&metadata)?;
 
     let mut json = Vec::new();
     json.try_reserve_exact(size).map_err(|_| Error::new(ErrorKind::Limit, format!("no memory for {size} bytes")))?;
     // One byte over the bound shows a file that grew since.
     file.take(MAX_BYTES as u64 + 1).read_to_end(&mut json).map_err(|error| cannot("read", &error))?;
-    Ok((json, Version::of(&metadata)))
+    let seen = Seen::of(&metadata, is_settled, &json);
+    Ok((json, seen))
+}
+
+/// Whether every later change to a file will show in its times. A file system stamps them from a clock that ticks some
+/// hundred times a second, or keeps whole seconds only.
+fn is_settled(metadata: &Metadata, now: SystemTime) -> bool {
+    const TICK: Duration = Duration::from_millis(20);
+    const COARSE: Duration = Duration::from_secs(2);
+    let grain = if metadata.ctime_nsec() == 0 { COARSE } else { TICK };
+    let changed = u64::try_from(metadata.ctime()).ok().zip(u32::try_from(metadata.ctime_nsec()).ok());
+    let age = changed.and_then(|(s, ns)| now.duration_since(SystemTime::UNIX_EPOCH + Duration::new(s, ns)).ok());
+    age.is_some_and(|age| age > grain)
 }
 
 /// Refuses a file that others may write; gives the size of one that is sound.
@@ -89,7 +136,10 @@ fn check_owner(metadata: &Metadata) -> Result<usize, Error> {
     }
     let (owner, user) = (metadata.uid(), rustix::process::geteuid().as_raw());
     if owner != 0 && owner != user {
-        let message = format!("the file belongs to user {owner}; expected root or this user, {user}: chown it");
+        let message = format!(
+            "the file belongs to user {owner}, and this is user {user}; run this as the user that the file belongs to, which \
+             is the server's (sudo -u '#{owner}' ...)"
+        );
         return Err(Error::new(ErrorKind::Permission, message));
     }
     let mode = metadata.mode() & 0o7777;
@@ -105,31 +155,97 @@ fn check_owner(metadata: &Metadata) -> Result<usize, Error> {
 
 /// The right to change a registry file, among processes. Given back when it is dropped.
 #[derive(Debug)]
-pub(crate) struct Lock(File);
+pub(crate) struct Lock<'h> {
+    file: File,
+    held: &'h HeldFile,
+}
 
-impl Drop for Lock {
+impl Drop for Lock<'_> {
     fn drop(&mut self) {
+        self.held.forget();
         // Not by closing alone: a child that was forked meanwhile holds the same open file, and the lock with it.
-        let _ = self.0.unlock(); // closing gives it back too, if this cannot
+        let _ = self.file.unlock(); // closing gives it back too, if this cannot
     }
 }
 
-/// Waits for the right to change a registry file.
-pub(crate) fn lock(path: &Path) -> Result<Lock, Error> {
-    let deadline = Instant::now() + LOCK_WAIT;
-    let take = |suffix| {
-        let beside = beside(path, suffix).map_err(|error| error.within(shown(path)))?;
-        lock_file(&beside, deadline).map_err(|error| error.within(shown(&beside)))
-    };
-    let _queue = take(".queue")?; // given back to the next that waits once the lock is had
-    take(".lock")
+/// The lock files that a change has open. A child that is forked meanwhile has them open too, and so would keep the lock if
+/// its parent died in the midst of the change.
+#[derive(Debug, Default)]
+pub(crate) struct Held {
+    queue: HeldFile,
+    lock: HeldFile,
 }
 
-fn lock_file(path: &Path, deadline: Instant) -> Result<Lock, Error> {
+impl Held {
+    /// In a child: closes what it has from its parent. The lock stays the parent's for as long as that lives.
+    pub(crate) fn close_inherited(&self) {
+        self.queue.close_inherited();
+        self.lock.close_inherited();
+    }
+}
+
+/// A file that is open, or none: its number, plus one, and which file that is.
+#[derive(Debug, Default)]
+struct HeldFile {
+    number: AtomicI32,
+    device: AtomicU64,
+    inode: AtomicU64,
+}
+
+impl HeldFile {
+    fn remember(&self, file: &File) -> std::io::Result<()> {
+        let metadata = file.metadata()?;
+        self.device.store(metadata.dev(), Ordering::Relaxed);
+        self.inode.store(metadata.ino(), Ordering::Relaxed);
+        self.number.store(file.as_raw_fd() + 1, Ordering::Release);
+        Ok(())
+    }
+
+    /// Before it is closed, so that a number that is remembered is never one that was given out again.
+    fn forget(&self) {
+        self.number.store(0, Ordering::Release);
+    }
+
+    #[allow(unsafe_code)] // A number is all that a child has of what its parent had open.
+    fn close_inherited(&self) {
+        let number = self.number.swap(0, Ordering::AcqRel) - 1;
+        if number < 0 {
+            return;
+        }
+        // SAFETY: it was open when this process was forked. The host may have closed it since: then this is an error, or
+        // the number another file's, which is told by its device and inode and left alone.
+        let inherited = ManuallyDrop::new(unsafe { File::from_raw_fd(number) });
+        let same = inherited.metadata().is_ok_and(|found| {
+            (found.dev(), found.ino()) == (self.device.load(Ordering::Relaxed), self.inode.load(Ordering::Relaxed))
+        });
+        if same {
+            drop(ManuallyDrop::into_inner(inherited));
+        }
+    }
+}
+
+/// Until when a change that begins now waits for other processes.
+pub(crate) fn deadline() -> Instant {
+    Instant::now() + LOCK_WAIT
+}
+
+/// Waits for the right to change a registry file.
+pub(crate) fn lock<'h>(path: &Path, deadline: Instant, held: &'h Held) -> Result<Lock<'h>, Error> {
+    let take = |suffix, held| {
+        let beside = beside(path, suffix).map_err(|error| error.within(shown(path)))?;
+        lock_file(&beside, deadline, held).map_err(|error| error.within(shown(&beside)))
+    };
+    let _queue = take(".queue", &held.queue)?; // given back to the next that waits once the lock is had
+    take(".lock", &held.lock)
+}
+
+fn lock_file<'h>(path: &Path, deadline: Instant, held: &'h HeldFile) -> Result<Lock<'h>, Error> {
     let file = private().create(true).truncate(false).open(path).map_err(|error| cannot("open the lock of", &error))?;
+    held.remember(&file).map_err(|error| cannot("look at the lock of", &error))?;
+    let lock = Lock { file, held };
     loop {
-        match file.try_lock() {
-            Ok(()) => return Ok(Lock(file)),
+        match lock.file.try_lock() {
+            Ok(()) => return Ok(lock),
             Err(TryLockError::WouldBlock) if Instant::now() < deadline => std::thread::sleep(LOCK_PAUSE),
             Err(TryLockError::WouldBlock) => {
                 let message = "other processes have held the lock for 10 seconds: find them with fuser, and end them";
@@ -141,19 +257,21 @@ fn lock_file(path: &Path, deadline: Instant) -> Result<Lock, Error> {
 }
 
 /// Puts a document in the place of another. If this fails with [`Replaced::No`], the old one is there, untouched.
-pub(crate) fn replace(path: &Path, json: &[u8], _held: &Lock) -> Result<Version, Replaced> {
+pub(crate) fn replace(path: &Path, json: &[u8], _held: &Lock<'_>) -> Result<Seen, Replaced> {
     let new = beside(path, ".new").map_err(|error| Replaced::No(error.within(shown(path))))?;
     let written = write_new(&new, path, json).and_then(|file| {
         std::fs::rename(&new, path).map_err(|error| cannot("replace", &error))?;
         Ok(file)
     });
-    let file = written.map_err(|error| {
+    let (file, time) = written.map_err(|error| {
         let _ = std::fs::remove_file(&new); // or the next change removes it
         Replaced::No(error.within(shown(path)))
     })?;
     sync_folder(path).map_err(|error| Replaced::Perhaps(error.within(shown(path))))?;
     let metadata = file.metadata().map_err(|error| Replaced::Perhaps(cannot("look at", &error).within(shown(path))))?;
-    Ok(Version::of(&metadata))
+    // The exact time that it was given tells it from any later change, whose time is that of a tick.
+    let is_settled = time.is_some() && metadata.modified().ok() == time;
+    Ok(Seen::of(&metadata, is_settled, json))
 }
 
 /// How far a replacement came that failed.
@@ -172,7 +290,8 @@ pub(crate) fn create(path: &Path, json: &[u8]) -> Result<(), Error> {
     if path.symlink_metadata().is_ok() {
         return Err(occupied()); // and no lock is left beside it
     }
-    let _held = lock(path)?;
+    let held = Held::default();
+    let _lock = lock(path, deadline(), &held)?;
     let make = || -> Result<(), Error> {
         let write = || -> Result<(), Error> {
             let mut file = open_new(&new)?;
@@ -192,8 +311,9 @@ pub(crate) fn create(path: &Path, json: &[u8]) -> Result<(), Error> {
     made
 }
 
-/// Writes the file that is to be renamed over the old one, with the old one's mode and group.
-fn write_new(new: &Path, old: &Path, json: &[u8]) -> Result<File, Error> {
+/// Writes the file that is to be renamed over the old one, with the old one's mode and group. Gives the time that it was
+/// given, too, if it could be.
+fn write_new(new: &Path, old: &Path, json: &[u8]) -> Result<(File, Option<SystemTime>), Error> {
     let mut file = open_new(new)?;
     file.write_all(json).map_err(|error| cannot("write", &error))?;
     let before = old.symlink_metadata().map_err(|error| cannot("look at", &error))?;
@@ -201,9 +321,10 @@ fn write_new(new: &Path, old: &Path, json: &[u8]) -> Result<File, Error> {
     let given = rustix::fs::fchown(&file, None, Some(rustix::fs::Gid::from_raw(before.gid()))).is_ok();
     let mode = before.mode() & if given { 0o755 } else { 0o705 };
     file.set_permissions(PermissionsExt::from_mode(mode)).map_err(|error| cannot("set the mode of", &error))?;
-    let _ = later_than(&before).and_then(|time| file.set_modified(time)); // a file system need not let times be set
+    // A file system need not let times be set.
+    let time = later_than(&before).and_then(|time| file.set_modified(time).map(|()| time)).ok();
     file.sync_all().map_err(|error| cannot("sync", &error))?;
-    Ok(file)
+    Ok((file, time))
 }
 
 fn open_new(new: &Path) -> Result<File, Error> {

@@ -5,9 +5,7 @@ pub(crate) use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 pub(crate) use std::thread::yield_now;
 
 /// The process that this thread runs in.
-pub(crate) fn process_id() -> u32 {
-    std::process::id()
-}
+pub(crate) use crate::process::mark as process;
 
 /// Between a write and a read whose places in the one total order of sequentially consistent accesses matter. Those
 /// accesses have it already; loom does not model it, and puts a fence here.

@@ -1,12 +1,18 @@
-//! The right to change a registry, one thread at a time, and what only its holder needs.
+//! Who may change a registry, in which order, and what only they need.
+//!
+//! Three locks, always taken in this order, so that nobody waits longer than what it does itself asks for:
+//!
+//! 1. the **turn**: one change of this process at a time waits for other processes, first come, first served;
+//! 2. the **file**: one thread at a time reads the registry file into memory, or replaces it;
+//! 3. the **state**: memory only. Nobody holds it while a file is waited for, read or written.
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use once_cell::race::OnceBox;
 use parking_lot::{Mutex, MutexGuard};
-use rustix::process::{Pid, getpid};
 
 use crate::document::{self, Keyed};
 use crate::error::{Error, ErrorKind};
@@ -14,6 +20,7 @@ use crate::hazard::Retired;
 use crate::ids::Ids;
 use crate::key::Digest;
 use crate::policy::Policy;
+use crate::process;
 use crate::record::{Date, Taken};
 use crate::registry::keys_of;
 use crate::store;
@@ -21,62 +28,123 @@ use crate::table::{Credential, Number, Table};
 use crate::text::KeyId;
 use crate::usage::Usage;
 
-/// The right to change a registry, in the process that it was made in.
+/// The locks of a registry, in the process that it was made in.
 pub(crate) struct Writer {
-    process: Pid,
+    process: u64,
+    turn: Turn,
+    file: Mutex<()>,
     state: Mutex<State>,
+    /// The lock files that a change holds open.
+    pub(crate) held: store::Held,
     /// The same in a child of that process.
     child: OnceBox<Writer>,
 }
 
 impl Writer {
     pub(crate) fn new(state: State) -> Self {
-        Self { process: getpid(), state: Mutex::new(state), child: OnceBox::new() }
-    }
-
-    /// Waits for the right. In a child of the process that this was made in, the first to ask makes a state of its own: the
-    /// parent's lock may be held by a thread that does not exist here, and its state may be half changed. `state` makes one
-    /// from the table, which never is, and from the parent's state where that is sound.
-    pub(crate) fn lock(&self, state: impl Fn(Option<&State>) -> State) -> MutexGuard<'_, State> {
-        /// Asked for again and again, since to wait in line takes a lock of the whole process, which a fork may leave held.
-        const PAUSE: Duration = Duration::from_micros(100);
-        let writer = self.here(state);
-        loop {
-            match writer.state.try_lock() {
-                Some(state) => return state,
-                None => std::thread::sleep(PAUSE),
-            }
+        Self {
+            process: process::mark(),
+            turn: Turn::default(),
+            file: Mutex::new(()),
+            state: Mutex::new(state),
+            held: store::Held::default(),
+            child: OnceBox::new(),
         }
     }
 
-    /// The right, if nobody has it.
-    pub(crate) fn try_lock(&self, state: impl Fn(Option<&State>) -> State) -> Option<MutexGuard<'_, State>> {
-        self.here(state).state.try_lock()
-    }
-
-    fn here(&self, state: impl Fn(Option<&State>) -> State) -> &Self {
-        let process = getpid();
+    /// The locks of this process. In a child of the process that this was made in, the first to ask makes new ones: the
+    /// parent's may be held by a thread that does not exist here, and its state may be half changed. `state` makes one
+    /// from the table, which never is, and from the parent's state where that is sound.
+    pub(crate) fn here(&self, state: impl Fn(Option<&State>) -> State) -> &Self {
+        let process = process::mark();
         let mut writer = self;
         while writer.process != process {
             writer = writer.child.get_or_init(|| {
+                writer.held.close_inherited();
                 let parents = writer.state.try_lock();
                 Box::new(Self::new(state(parents.as_deref())))
             });
         }
         writer
     }
+
+    /// Waits for the turn of this thread.
+    pub(crate) fn turn(&self) -> impl Drop {
+        self.turn.take()
+    }
+
+    /// Waits until no other thread reads or writes the file.
+    pub(crate) fn file(&self) -> MutexGuard<'_, ()> {
+        wait_for(&self.file)
+    }
+
+    /// The same, if it need not wait.
+    pub(crate) fn try_file(&self) -> Option<MutexGuard<'_, ()>> {
+        self.file.try_lock()
+    }
+
+    /// Waits until no other thread has the state.
+    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
+        wait_for(&self.state)
+    }
 }
 
-/// What only the writer needs.
+/// How long a thread sleeps before it asks for a lock again.
+const PAUSE: Duration = Duration::from_micros(100);
+
+/// Locks are asked for again and again, since to wait in line takes a lock of the whole process, which a fork may leave
+/// held.
+fn wait_for<T>(lock: &Mutex<T>) -> MutexGuard<'_, T> {
+    loop {
+        match lock.try_lock() {
+            Some(held) => return held,
+            None => std::thread::sleep(PAUSE),
+        }
+    }
+}
+
+/// A lock that is given in the order in which it was asked for: else threads that make one change after another would shut
+/// out one that revokes a key.
+#[derive(Default)]
+struct Turn {
+    next: AtomicU64,
+    now: AtomicU64,
+}
+
+impl Turn {
+    fn take(&self) -> impl Drop {
+        struct Taken<'a>(&'a Turn);
+
+        impl Drop for Taken<'_> {
+            fn drop(&mut self) {
+                self.0.now.fetch_add(1, Ordering::Release);
+            }
+        }
+
+        let mine = self.next.fetch_add(1, Ordering::Relaxed);
+        while self.now.load(Ordering::Acquire) != mine {
+            std::thread::sleep(PAUSE);
+        }
+        Taken(self)
+    }
+}
+
+/// What only those need who change the registry or ask about keys.
 #[derive(Default)]
 pub(crate) struct State {
     pub(crate) ids: Ids,
     /// The position of the key that was added last.
     pub(crate) last_position: u32,
-    /// The version of the file that is in force, as far as it is known.
-    pub(crate) seen: Option<store::Version>,
-    /// What was taken from keys and could not be written. It is in force whatever the file says.
-    pub(crate) unwritten: HashMap<KeyId, Taken>,
+    /// The file that is in force, as far as it is known.
+    pub(crate) seen: Option<store::Seen>,
+    /// A file that could not be put in force, and why: it is not read again until it changes.
+    pub(crate) refused: Option<(store::Seen, Error)>,
+    /// The keys from which something was taken that is not in the file yet. It is in force whatever the file says.
+    pub(crate) withheld: HashMap<KeyId, Withheld>,
+    /// Raised with each change to what an edit sees.
+    pub(crate) generation: u64,
+    /// The owner of the last edit.
+    pub(crate) last_owner: Owner,
     /// Secrets that were revoked and whose records are gone, with the time of the revocation: they stay revoked.
     pub(crate) revoked: HashMap<Digest, Date>,
     /// How many credentials were appended to the table in force.
@@ -90,15 +158,42 @@ impl State {
     /// under way.
     pub(crate) fn of(table: &Table, parents: Option<&Self>) -> Self {
         let last_position = keys_of(table).map(|key| key.usage.position()).max().unwrap_or(0);
-        let (unwritten, revoked) =
-            parents.map(|parents| (parents.unwritten.clone(), parents.revoked.clone())).unwrap_or_default();
-        Self { ids: Ids::of(table), appended: table.capacity(), last_position, unwritten, revoked, ..Self::default() }
+        let (mut withheld, revoked) =
+            parents.map(|parents| (parents.withheld.clone(), parents.revoked.clone())).unwrap_or_default();
+        // Nobody here waits for what the parent's threads are about to write.
+        withheld.values_mut().for_each(|withheld| withheld.taken.iter_mut().for_each(|(owner, _)| *owner = SETTLED));
+        Self { ids: Ids::of(table), appended: table.capacity(), last_position, withheld, revoked, ..Self::default() }
     }
 
-    /// When a secret was revoked, if it was.
-    pub(crate) fn revoked_at(&self, table: &Table, digest: &Digest) -> Date {
+    /// A key as the next document is to have it, if nothing more changes.
+    pub(crate) fn to_write(&self, table: &Table, id: &KeyId, policy: &Policy) -> Option<Keyed> {
+        let known = self.ids.get(table, id)?;
+        Some(self.withheld.get(id).map_or_else(|| Keyed::of(known), |withheld| withheld.to_write(policy)))
+    }
+
+    /// When a secret was revoked, if it was. An edit under way may yet fail, and revokes none.
+    pub(crate) fn revoked_at(&self, table: &Table, digest: &Digest, policy: &Policy) -> Date {
         let gone = self.revoked.get(digest).copied();
-        gone.or_else(|| Some(table.find(digest)?.record.revoked_at)).unwrap_or(Date::NONE)
+        let key = || self.to_write(table, &table.find(digest)?.record.id, policy);
+        gone.or_else(|| Some(key()?.record.revoked_at)).unwrap_or(Date::NONE)
+    }
+
+    /// Whether this owner has taken something that is not written.
+    pub(crate) fn is_unwritten(&self, owner: Owner) -> bool {
+        self.withheld.values().any(|withheld| withheld.taken.iter().any(|(of, _)| *of == owner))
+    }
+
+    /// Gives back what this owner has taken, but for putting it in force. Gives the keys from which it was taken.
+    pub(crate) fn drop_taken(&mut self, owner: Owner) -> Vec<KeyId> {
+        let mut from = Vec::new();
+        for (id, withheld) in &mut self.withheld {
+            let before = withheld.taken.len();
+            withheld.taken.retain(|(of, _)| *of != owner);
+            if withheld.taken.len() < before {
+                from.push(*id);
+            }
+        }
+        from
     }
 
     /// The position of a new key: after all others.
@@ -128,6 +223,40 @@ impl State {
             known |= !retiring && self.ids.insert(table, &id, number);
         }
         known
+    }
+}
+
+/// Who takes something from a key: an edit that is under way, or nobody any more.
+pub(crate) type Owner = u64;
+
+/// Of what an edit took that could not be written: the next document has it, whosever that is.
+pub(crate) const SETTLED: Owner = 0;
+
+/// A key from which something was taken that is not in the file yet.
+#[derive(Debug, Clone)]
+pub(crate) struct Withheld {
+    /// As the file has it.
+    pub(crate) key: Keyed,
+    pub(crate) taken: Vec<(Owner, Taken)>,
+}
+
+impl Withheld {
+    /// As decisions see it.
+    pub(crate) fn in_force(&self, policy: &Policy) -> Keyed {
+        self.without(policy, |_| true)
+    }
+
+    /// As edits see it and the next document has it: what edits under way take is theirs to write.
+    pub(crate) fn to_write(&self, policy: &Policy) -> Keyed {
+        self.without(policy, |owner| owner == SETTLED)
+    }
+
+    fn without(&self, policy: &Policy, counts: impl Fn(Owner) -> bool) -> Keyed {
+        let mut key = self.key.clone();
+        for (_, taken) in self.taken.iter().filter(|(owner, _)| counts(*owner)) {
+            taken.take_from(&mut key.record, |set| policy.close(set));
+        }
+        key
     }
 }
 

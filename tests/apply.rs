@@ -32,8 +32,8 @@ fn records_are_added_and_replaced_at_once() {
 
 #[test]
 fn one_bad_record_among_many_leaves_everything_as_it_was() {
-    let revoked = json!({"revoked_at": "2026-11-01T00:00:00Z"});
-    let retiring = |number| json!({"retiring": {"sha256": digest(number), "until": "2099-01-01T00:00:00Z"}});
+    let revoked = json!({"revoked_at": "2026-11-01T00:00:00.000Z"});
+    let retiring = |number| json!({"retiring": {"sha256": digest(number), "until": "2099-01-01T00:00:00.000Z"}});
     let digest_of = |number| json!({"sha256": digest(number)});
     let mut known: Vec<Value> = (1..10).map(record).collect();
     known.push(record_with(10, &revoked));
@@ -140,13 +140,13 @@ fn a_changed_secret_ends_the_old_one_at_once() {
 
     // A rotation keeps the old one until its end of grace.
     let until = |unix_ms| Now { unix_ms, ..NOW };
-    with(json!({"sha256": digest(3), "retiring": {"sha256": digest(2), "until": "2027-01-01T00:00:00Z"}}));
+    with(json!({"sha256": digest(3), "retiring": {"sha256": digest(2), "until": "2027-01-01T00:00:00.000Z"}}));
     assert_eq!(ask(&registry, &secret(2), until(1_798_761_599_999)), Ok(()));
     assert_eq!(ask(&registry, &secret(2), until(1_798_761_600_000)), denied(DenyReason::ExpiredKey));
     assert_eq!(ask(&registry, &secret(3), until(1_798_761_600_000)), Ok(()));
 
     // Another rotation ends the retiring one.
-    with(json!({"sha256": digest(4), "retiring": {"sha256": digest(3), "until": "2027-01-01T00:00:00Z"}}));
+    with(json!({"sha256": digest(4), "retiring": {"sha256": digest(3), "until": "2027-01-01T00:00:00.000Z"}}));
     assert_eq!(ask(&registry, &secret(2), NOW), denied(DenyReason::UnknownKey));
     // One key, one window, whichever secret is used.
     assert_eq!(ask(&registry, &secret(3), NOW), Ok(()));
@@ -154,7 +154,7 @@ fn a_changed_secret_ends_the_old_one_at_once() {
     assert_eq!(ask(&registry, &secret(3), NOW), denied(DenyReason::RateLimited));
 
     // Back to the first, and the two change places.
-    with(json!({"sha256": digest(3), "retiring": {"sha256": digest(4), "until": "2027-01-01T00:00:00Z"}}));
+    with(json!({"sha256": digest(3), "retiring": {"sha256": digest(4), "until": "2027-01-01T00:00:00.000Z"}}));
     assert_eq!(exported(&registry)["keys"].as_array().unwrap().len(), 1);
     with(json!({"sha256": digest(1)}));
     assert_eq!(ask(&registry, &secret(1), later(61)), Ok(()));
@@ -167,18 +167,18 @@ fn a_changed_secret_ends_the_old_one_at_once() {
 
 #[test]
 fn a_revocation_holds_for_every_secret_and_for_good() {
-    let retiring = json!({"sha256": digest(2), "until": "2099-01-01T00:00:00Z"});
+    let retiring = json!({"sha256": digest(2), "until": "2099-01-01T00:00:00.000Z"});
     let registry = registry_of(&[record_with(1, &json!({"retiring": retiring}))]);
     assert_eq!((ask(&registry, &secret(1), NOW), ask(&registry, &secret(2), NOW)), (Ok(()), Ok(())));
     let revoked = |date: &str| array(&[record_with(1, &json!({"retiring": retiring, "revoked_at": date}))]);
-    registry.apply(&revoked("2026-11-24T00:00:00Z")).unwrap();
+    registry.apply(&revoked("2026-11-24T00:00:00.000Z")).unwrap();
     for number in [1, 2] {
         assert_eq!(ask(&registry, &secret(number), NOW), Err(DenyReason::RevokedKey));
     }
     assert_eq!(registry.apply(&array(&[record(1)])).unwrap_err().kind(), ErrorKind::Conflict);
-    registry.apply(&revoked("2099-01-01T00:00:00Z")).unwrap();
+    registry.apply(&revoked("2099-01-01T00:00:00.000Z")).unwrap();
     assert_eq!(ask(&registry, &secret(1), NOW), Err(DenyReason::RevokedKey));
-    assert_eq!(exported(&registry)["keys"][0]["revoked_at"], "2099-01-01T00:00:00Z", "its record may still change");
+    assert_eq!(exported(&registry)["keys"][0]["revoked_at"], "2099-01-01T00:00:00.000Z", "its record may still change");
 }
 
 /// What each key of a table of answers is counted under, and that nothing else is counted.
@@ -186,9 +186,9 @@ fn a_revocation_holds_for_every_secret_and_for_good() {
 fn every_answer_is_counted_once_under_its_reason() {
     let registry = registry_of(&[
         record_with(1, &json!({"rate_limit": 2, "scopes": ["products:read", "inventory:write"]})),
-        record_with(2, &json!({"revoked_at": "2026-11-01T00:00:00Z"})),
+        record_with(2, &json!({"revoked_at": "2026-11-01T00:00:00.000Z"})),
         record_with(3, &json!({"enabled": false})),
-        record_with(4, &json!({"expires_at": "2026-11-01T00:00:00Z"})),
+        record_with(4, &json!({"expires_at": "2026-11-01T00:00:00.000Z"})),
         record_with(5, &json!({"test_mode": true, "scopes": ["inventory:write"]})),
     ]);
     let read = "/api/v1/products";
@@ -250,7 +250,8 @@ struct Model {
 
 impl Model {
     fn record(&self, id: usize) -> Value {
-        let retiring = self.retiring.map(|number| json!({"sha256": digest(number), "until": "2099-01-01T00:00:00Z"}));
+        let retiring =
+            self.retiring.map(|number| json!({"sha256": digest(number), "until": "2099-01-01T00:00:00.000Z"}));
         record_with(
             id,
             &json!({
@@ -258,7 +259,7 @@ impl Model {
                 "retiring": retiring,
                 "rate_limit": self.rate_limit,
                 "enabled": self.enabled,
-                "revoked_at": self.revoked.then_some("2026-11-01T00:00:00Z"),
+                "revoked_at": self.revoked.then_some("2026-11-01T00:00:00.000Z"),
             }),
         )
     }

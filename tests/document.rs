@@ -883,7 +883,7 @@ impl Date {
     }
 
     fn written(&self) -> String {
-        Self { digits: 0, ..self.clone() }.given()
+        Self { digits: 3, ..self.clone() }.given()
     }
 }
 
@@ -965,7 +965,10 @@ fn model() -> impl Strategy<Value = Model> {
     let text = |most: usize| {
         any::<String>().prop_filter_map("1 byte or more of plain text", move |text| {
             let plain = |c: &char| {
-                !(c.is_control() || ('\u{2028}'..='\u{202e}').contains(c) || ('\u{2066}'..='\u{2069}').contains(c))
+                !(c.is_control()
+                    || ['\u{61c}', '\u{200e}', '\u{200f}'].contains(c)
+                    || ('\u{2028}'..='\u{202e}').contains(c)
+                    || ('\u{2066}'..='\u{2069}').contains(c))
             };
             let mut text: String = text.chars().filter(plain).collect();
             while text.len() > most {

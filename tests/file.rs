@@ -4,17 +4,20 @@
     clippy::unwrap_used,
     clippy::panic,
     clippy::indexing_slicing,
+    clippy::print_stdout,
     reason = "a test that meets something unexpected has failed"
 )]
 
+mod again;
 mod sample;
 
+use std::ffi::OsStr;
 use std::fs::{self, File, Permissions};
 use std::io::Write;
 use std::os::unix::fs::{PermissionsExt, chown, symlink};
 use std::path::PathBuf;
 
-use bpos::{DenyReason, Error, ErrorKind, Options, Registry};
+use bpos::{DenyReason, Error, ErrorKind, KeyPatch, KeySpec, Options, Registry};
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 use sample::{NOW, array, ask, document, exported, later, record, record_with, secret};
 use serde_json::{Value, json};
@@ -166,7 +169,10 @@ fn a_file_of_another_user_is_refused() {
     }
     for owner in [1, 65_534] {
         chown(&place.path, Some(owner), Some(0)).unwrap();
-        let text = format!("the file belongs to user {owner}; expected root or this user, 0: chown it");
+        let text = format!(
+            "the file belongs to user {owner}, and this is user 0; run this as the user that the file belongs to, which is \
+             the server's (sudo -u '#{owner}' ...)"
+        );
         place.assert_refused(false, ErrorKind::Permission, &text);
         place.assert_refused(true, ErrorKind::Permission, &text);
     }
@@ -371,7 +377,7 @@ fn a_reload_keeps_the_window_of_every_id_that_stays() {
 
 #[test]
 fn a_key_that_was_revoked_stays_revoked_unless_forced() {
-    let revoked = record_with(1, &json!({"revoked_at": "2026-11-01T00:00:00Z"}));
+    let revoked = record_with(1, &json!({"revoked_at": "2026-11-01T00:00:00.000Z"}));
     let place = Place::with(&document(5, &[revoked]));
     let registry = Registry::open(&place.path).unwrap();
     for (revision, record) in [
@@ -384,7 +390,7 @@ fn a_key_that_was_revoked_stays_revoked_unless_forced() {
         place.write(&document(revision, &[record]));
         registry.reload().unwrap();
         assert_eq!(ask(&registry, &secret(used), NOW), Err(DenyReason::RevokedKey), "revision {revision}");
-        assert_eq!(exported(&registry)["keys"][0]["revoked_at"], "2026-11-01T00:00:00Z", "since when is kept");
+        assert_eq!(exported(&registry)["keys"][0]["revoked_at"], "2026-11-01T00:00:00.000Z", "since when is kept");
     }
     registry.reload_forced().unwrap();
     assert_eq!(ask(&registry, &secret(2), NOW), Ok(()));
@@ -487,4 +493,187 @@ fn sha(key: &str) -> String {
 fn with(id: &str, sha256: &str, retiring: Option<&str>) -> Value {
     let retiring = retiring.map(|sha256| json!({"sha256": sha256, "until": "2030-01-01T00:00:00Z"}));
     json!({"id": id, "name": "n", "store": "s", "sha256": sha256, "scopes": ["products:read"], "retiring": retiring})
+}
+
+// ---- Changes that leave no trace in a file's times ----
+
+/// A document of which every version has the same length.
+fn with_limit(revision: u64, limit: usize) -> Vec<u8> {
+    document(revision, &[record_with(1, &json!({"rate_limit": 100 + limit % 100}))])
+}
+
+/// On ramfs, whose times tick some hundred times a second; recent kernels hide that elsewhere. Root mounts one that goes
+/// with the process.
+#[track_caller]
+fn on_ramfs(role: &str) {
+    if user() != 0 {
+        println!("LEFT OUT: only root mounts a ramfs");
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let mount = "mount -t ramfs none \"$BPOS_TEST_FOLDER\" && exec \"$@\"";
+    let starter = ["unshare", "--mount", "sh", "-c", mount, "sh"].map(OsStr::new);
+    let output = again::again_under(&starter, "on_a_ramfs", role, folder.path()).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+}
+
+#[test]
+#[ignore = "the other tests run it, as a process of its own"]
+fn on_a_ramfs() {
+    let Some((role, folder)) = again::role() else { return };
+    let path = folder.join("keys.json");
+    Registry::init(&path, Options::default()).unwrap();
+    fs::write(&path, with_limit(1, 0)).unwrap();
+    let registry = Registry::open(&path).unwrap();
+    match role.as_str() {
+        "edited" => edited_in_place(&registry, &path),
+        "changed and edited" => edited_after_a_change(&registry, &path),
+        other => panic!("there is no role {other}"),
+    }
+}
+
+/// Writes a file where it is, and no more and no less than what it has.
+fn edit_in_place(path: &std::path::Path, json: &[u8]) {
+    assert_eq!(fs::metadata(path).unwrap().len(), json.len() as u64);
+    File::options().write(true).open(path).unwrap().write_all(json).unwrap();
+}
+
+#[test]
+fn an_edit_in_place_of_the_same_length_is_never_missed() {
+    on_ramfs("edited");
+}
+
+fn edited_in_place(registry: &Registry, path: &std::path::Path) {
+    for round in 1..300 {
+        edit_in_place(path, &with_limit(1, round));
+        assert_eq!(registry.reload_if_changed(), Ok(true), "round {round}");
+        assert_eq!(registry.get("key_1").unwrap().rate_limit as usize, 100 + round % 100);
+        assert_eq!(registry.reload_if_changed(), Ok(false), "it is read once more, and is the same");
+    }
+}
+
+/// Which the next change would otherwise undo.
+#[test]
+fn an_edit_in_place_right_after_a_change_is_never_missed() {
+    on_ramfs("changed and edited");
+}
+
+fn edited_after_a_change(registry: &Registry, path: &std::path::Path) {
+    for round in 1..200 {
+        registry.update("key_1", &KeyPatch::new().rate_limit(100 + (round + 50) % 100)).unwrap();
+        let written = fs::read_to_string(path).unwrap();
+        let limit = |number| format!("\"rate_limit\": {}", 100 + number % 100);
+        let edited = written.replace(&limit(round + 50), &limit(round + 51));
+        assert_ne!(written, edited);
+        edit_in_place(path, edited.as_bytes());
+        registry.update("key_1", &KeyPatch::new().name(format!("{round:03}"))).unwrap();
+        let now = registry.get("key_1").unwrap();
+        assert_eq!((now.rate_limit, now.name), (100 + (round + 51) % 100, format!("{round:03}")));
+    }
+}
+
+/// How many bytes this thread reads from files meanwhile.
+fn bytes_read(act: impl FnOnce()) -> usize {
+    let read = || -> usize {
+        let counts = fs::read_to_string("/proc/thread-self/io").unwrap();
+        counts.lines().find_map(|line| line.strip_prefix("rchar: ")).unwrap().parse().unwrap()
+    };
+    let before = read();
+    act();
+    read() - before
+}
+
+/// A host that asks before each request must not read a file each time, be it good or bad.
+#[test]
+fn a_file_is_not_read_again_until_it_changes() {
+    const LARGE: usize = 1 << 20;
+    let place = Place::with(&one_key());
+    let registry = Registry::open(&place.path).unwrap();
+    let bad = [b"no document".to_vec(), vec![b' '; LARGE]].concat();
+    let good = [document(6, &[record(2)]), vec![b' '; LARGE]].concat();
+    for (json, is_good) in [(bad, false), (good, true)] {
+        place.write(&json);
+        let first = registry.reload_if_changed();
+        assert_eq!(first.as_ref().map_err(Error::kind), if is_good { Ok(&true) } else { Err(ErrorKind::Format) });
+        let later = if is_good { Ok(false) } else { first };
+        // As long as the file is new, another change could hide in its times.
+        let ask_again = |_: &usize| bytes_read(|| assert_eq!(registry.reload_if_changed(), later)) < LARGE;
+        assert!((0..100_000).find(ask_again).is_some(), "it is still read each time");
+        assert_eq!(ask(&registry, &secret(1), NOW).is_ok(), !is_good, "what was in force stays");
+    }
+}
+
+#[test]
+fn the_highest_revision_takes_no_change() {
+    let place = Place::with(&document(u64::MAX, &[record(1), record(2)]));
+    let registry = Registry::open(&place.path).unwrap();
+    let text = "the document's revision is the highest there is, 18446744073709551615, and each change raises it: set \
+                \"revision\" to 0 in the file, and reload it by force in every server";
+    let error = registry.update("key_1", &KeyPatch::new().name("Another")).unwrap_err();
+    place.assert_names(&error, ErrorKind::Limit, text);
+
+    let error = registry.revoke("key_2").unwrap_err();
+    let more =
+        "not durable: what the change takes away is in force in this process, and will be written with the next change";
+    place.assert_names(&error, ErrorKind::NotDurable, &format!("{text}: {more}"));
+    assert_eq!(ask(&registry, &secret(2), NOW), Err(DenyReason::RevokedKey));
+
+    place.write(&document(0, &[record(1), record(2)]));
+    registry.reload_forced().unwrap();
+    registry.revoke("key_2").unwrap();
+    assert_eq!(exported(&registry)["revision"], json!(1));
+}
+
+// ---- Keys where labels belong ----
+
+#[test]
+fn a_key_as_a_name_or_a_store_is_refused_wherever_a_text_is_taken() {
+    let plain = secret(7);
+    let encoded = format!("%62pos_{}", &plain[5..]);
+    let registry = Registry::from_json(&one_key()).unwrap();
+    let before = registry.export().unwrap();
+    for key in [plain.clone(), encoded, format!("Website {plain} Sync")] {
+        for member in ["name", "store"] {
+            let spec = |name: &str, store: &str| KeySpec::new(name, store, ["products:read"]);
+            let made = registry.create(&if member == "name" { spec(&key, "s") } else { spec("n", &key) });
+            let record = record_with(2, &json!({member: key}));
+            let form = json!({"name": "n", "store": "s", "scopes": []});
+            let mut form = form.as_object().unwrap().clone();
+            form.insert(member.into(), json!(key));
+            let refusals = [
+                made.map(drop),
+                KeySpec::from_json(Value::from(form).to_string().as_bytes()).map(drop),
+                registry.apply(&array(std::slice::from_ref(&record))),
+                Registry::from_json(&document(1, &[record])).map(drop),
+            ];
+            for refusal in refusals {
+                let error = refusal.unwrap_err();
+                assert_eq!(error.kind(), ErrorKind::Format);
+                let text = error.to_string();
+                assert!(
+                    text.contains(&format!("expected a {member}, which is stored in plain text, not an API key")),
+                    "{text}"
+                );
+                assert!(!text.contains(&plain[9..]), "{text}");
+            }
+        }
+        for error in [
+            registry.update("key_1", &KeyPatch::new().name(key.as_str())).map(drop),
+            KeyPatch::from_json(json!({"name": key}).to_string().as_bytes()).map(drop),
+        ] {
+            assert!(error.unwrap_err().to_string().contains("stored in plain text"));
+        }
+    }
+    assert_eq!(registry.export().unwrap(), before);
+    registry.update("key_1", &KeyPatch::new().name("bpos_abc1 100% Sync_2")).unwrap(); // a hint is none
+}
+
+/// Marks of direction, among them those that are no formatting characters of a range: ALM, LRM and RLM.
+#[test]
+fn marks_that_turn_the_direction_of_writing_are_refused() {
+    for mark in ['\u{061c}', '\u{200e}', '\u{200f}', '\u{202a}', '\u{202e}', '\u{2066}', '\u{2069}'] {
+        let record = record_with(1, &json!({"name": format!("a{mark}b")}));
+        let error = Registry::from_json(&document(1, &[record])).err().unwrap();
+        assert_eq!(error.kind(), ErrorKind::Format, "{mark:?}");
+    }
 }

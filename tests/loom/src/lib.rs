@@ -13,7 +13,7 @@ mod sync {
     pub(crate) use loom::thread::yield_now;
 
     /// The models do not fork.
-    pub(crate) fn process_id() -> u32 {
+    pub(crate) fn process() -> u64 {
         0
     }
 

@@ -1,0 +1,188 @@
+//! What a change does while another process holds the registry file's lock: it takes away at once, and makes nobody wait.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that meets something unexpected has failed"
+)]
+
+mod sample;
+
+use std::fs::{self, File};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, ScopedJoinHandle};
+
+use bpos::{DenyReason, Edit, Error, ErrorKind, KeyPatch, KeySpec, Options, Registry};
+use sample::{NOW, ask, document, record, record_with, secret};
+use serde_json::json;
+use tempfile::TempDir;
+
+/// A registry file, and its lock as another process has it.
+struct Place {
+    _folder: TempDir,
+    path: PathBuf,
+}
+
+impl Place {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("keys.json");
+        Registry::init(&path, Options::default()).unwrap();
+        let place = Self { _folder: folder, path };
+        place.write(5, &[record(1), record(2)]);
+        place
+    }
+
+    /// Writes the file, which keeps its mode.
+    fn write(&self, revision: u64, records: &[serde_json::Value]) {
+        fs::write(&self.path, document(revision, records)).unwrap();
+    }
+
+    /// The lock. A lock belongs to the open file, so this test process is to the registry as another one.
+    fn lock(&self) -> File {
+        let lock = File::options().create(true).write(true).open(self.path.with_extension("json.lock")).unwrap();
+        lock.lock().unwrap();
+        lock
+    }
+}
+
+fn now(registry: &Registry, key: usize) -> Result<(), DenyReason> {
+    ask(registry, &secret(key), NOW)
+}
+
+/// Waits until a key is denied, which must come before the change that denies it is done.
+#[track_caller]
+fn denied_before<T>(registry: &Registry, change: &ScopedJoinHandle<'_, T>, expected: DenyReason) {
+    while now(registry, 1) != Err(expected) {
+        assert!(!change.is_finished(), "the key is still {:?}", now(registry, 1));
+        thread::yield_now();
+    }
+    assert!(!change.is_finished(), "the lock is held, so it cannot be written");
+}
+
+type Change = fn(&Registry) -> Result<(), Error>;
+
+const TAKING_AWAY: [(Change, DenyReason); 6] = [
+    (|registry| registry.revoke("key_1"), DenyReason::RevokedKey),
+    (|registry| registry.disable("key_1"), DenyReason::DisabledKey),
+    (|registry| registry.update("key_1", &KeyPatch::new().enabled(false)).map(drop), DenyReason::DisabledKey),
+    (
+        |registry| registry.update("key_1", &KeyPatch::new().scopes(["sales:read"])).map(drop),
+        DenyReason::InsufficientScope,
+    ),
+    (|registry| registry.update("key_1", &KeyPatch::new().expires_at(Some(1))).map(drop), DenyReason::ExpiredKey),
+    (
+        |registry| {
+            registry.edit(|edit| {
+                edit.create(&KeySpec::new("New", "yourstore", ["products:read"]))?;
+                edit.revoke("key_1")
+            })
+        },
+        DenyReason::RevokedKey,
+    ),
+];
+
+/// Eight threads that make keys all the time, too, shut nobody out.
+#[test]
+fn what_takes_away_is_in_force_before_another_processs_lock_is_waited_for() {
+    for (change, reason) in TAKING_AWAY {
+        let place = Place::new();
+        let registry = Registry::open(&place.path).unwrap();
+        assert_eq!(now(&registry, 1), Ok(()));
+        let done = AtomicBool::new(false);
+        thread::scope(|scope| {
+            let lock = place.lock();
+            for _ in 0..8 {
+                scope.spawn(|| {
+                    while !done.load(Ordering::Relaxed) {
+                        registry.create(&KeySpec::new("Busy", "yourstore", ["products:read"])).unwrap();
+                    }
+                });
+            }
+            let taken = scope.spawn(|| change(&registry));
+            denied_before(&registry, &taken, reason);
+            done.store(true, Ordering::Relaxed);
+            drop(lock);
+            taken.join().unwrap().unwrap();
+        });
+        assert_eq!(now(&registry, 1), Err(reason));
+        assert_eq!(now(&Registry::open(&place.path).unwrap(), 1), Err(reason), "it is written");
+    }
+}
+
+#[test]
+fn who_asks_about_keys_or_reloads_does_not_wait_for_a_change_that_waits() {
+    let place = Place::new();
+    let registry = Registry::open(&place.path).unwrap();
+    thread::scope(|scope| {
+        let lock = place.lock();
+        let revoked = scope.spawn(|| registry.revoke("key_1"));
+        denied_before(&registry, &revoked, DenyReason::RevokedKey);
+
+        assert!(registry.get("key_1").unwrap().revoked_at.is_some());
+        assert_eq!(registry.list(None).len(), 2);
+        assert_eq!(registry.stats().keys, 2);
+        assert!(!registry.export().unwrap().is_empty());
+        registry.reload().unwrap();
+        // Another process that has the lock has changed the file.
+        place.write(6, &[record(1), record(2), record(3)]);
+        assert_eq!(registry.reload_if_changed(), Ok(true));
+        assert_eq!((now(&registry, 3), now(&registry, 1)), (Ok(()), Err(DenyReason::RevokedKey)));
+
+        assert!(!revoked.is_finished(), "nothing above has waited for it");
+        drop(lock);
+        assert_eq!(revoked.join().unwrap(), Ok(()));
+    });
+    let other = Registry::open(&place.path).unwrap();
+    assert_eq!((now(&other, 1), now(&other, 3)), (Err(DenyReason::RevokedKey), Ok(())));
+}
+
+/// What it took away in advance is given back: all or none.
+#[test]
+fn an_edit_that_fails_by_what_the_file_says_then_changes_nothing() {
+    let place = Place::new();
+    let registry = Registry::open(&place.path).unwrap();
+    let both = |edit: &mut Edit<'_>| {
+        edit.revoke("key_1")?;
+        edit.update("key_2", &KeyPatch::new().name("Another"))
+    };
+    thread::scope(|scope| {
+        let lock = place.lock();
+        let changed = scope.spawn(|| registry.edit(both));
+        denied_before(&registry, &changed, DenyReason::RevokedKey);
+        place.write(6, &[record(1), record_with(2, &json!({"revoked_at": "2026-11-01T00:00:00Z"}))]);
+        registry.reload().unwrap(); // which must not make the revocation one of the file's
+        drop(lock);
+        assert_eq!(changed.join().unwrap().unwrap_err().kind(), ErrorKind::Conflict);
+    });
+    assert_eq!((now(&registry, 1), now(&registry, 2)), (Ok(()), Err(DenyReason::RevokedKey)));
+    registry.create(&KeySpec::new("Next", "yourstore", ["products:read"])).unwrap();
+    assert_eq!(now(&Registry::open(&place.path).unwrap(), 1), Ok(()), "nor is it written with the next change");
+}
+
+#[test]
+fn an_edit_is_run_again_only_if_it_failed_or_the_keys_have_changed() {
+    let place = Place::new();
+    let (registry, other) = (Registry::open(&place.path).unwrap(), Registry::open(&place.path).unwrap());
+    let mut runs = 0;
+    let mut name = |name: &str| {
+        runs += 1;
+        let renamed = KeyPatch::new().name(name);
+        registry.edit(|edit| {
+            runs += 1;
+            edit.update("key_1", &renamed)
+        })?;
+        Ok::<_, Error>(std::mem::take(&mut runs) - 1)
+    };
+    assert_eq!(name("once"), Ok(1));
+    let new = other.create(&KeySpec::new("New", "yourstore", ["products:read"])).unwrap();
+    assert_eq!(name("twice"), Ok(2));
+    assert_eq!(name("once again"), Ok(1));
+    registry.disable(&new.record.id).unwrap();
+
+    let newer = other.create(&KeySpec::new("Newer", "yourstore", ["products:read"])).unwrap();
+    registry.revoke(&newer.record.id).unwrap(); // unknown in memory
+    assert_eq!(ask(&registry, newer.key.expose(), NOW), Err(DenyReason::RevokedKey));
+}
