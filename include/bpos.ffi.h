@@ -11,7 +11,9 @@
  *   500, BPOS_ERR_INVALID_ARGUMENT, 0 or nothing. Any other pointer must point to what it says.
  * - Arguments stay the caller's and are not used after the call.
  * - bpos_decision and bpos_error begin with `size`: set it to sizeof before the call. They only ever grow at the end, so
- *   programs and libraries of different versions get along.
+ *   programs and libraries of different versions get along: what a larger one has more is set to zero, up to 4096 bytes.
+ * - No function may be called from a signal handler. A thread may be cancelled (pthread_cancel) with the default, deferred
+ *   type: functions that wait for a file or a lock put it off until they return, and the others are no cancellation points.
  * - const means: not changed, and may be shared. A bpos_registry is safe to use from any thread at once.
  * - Nothing unwinds or jumps into the caller, and errno says nothing. The library spawns no thread, installs no signal
  *   handler and writes to neither stdout nor stderr.
@@ -237,7 +239,8 @@ typedef int32_t bpos_status;
  * The caller owns it, sets `size` to sizeof(bpos_error) and passes it to one call; it holds no pointer and needs no
  * freeing. One thread may use it at a time. Every function that takes one takes NULL too, and then says only the status.
  * A call that succeeds writes BPOS_OK and an empty message. One that is smaller than this version of the ABI has
- * it, or misaligned, is BPOS_ERR_INVALID_ARGUMENT: the call does nothing and writes nothing.
+ * it, larger than 4096 bytes, or misaligned, is BPOS_ERR_INVALID_ARGUMENT: the call does nothing and writes nothing. What
+ * one of a later version has more is set to zero.
  */
 typedef struct bpos_error {
     /**
@@ -284,7 +287,8 @@ typedef struct bpos_buffer {
  *
  * The caller owns it, sets `size` to sizeof(bpos_decision) and passes it to one call, which fills it in; it holds no
  * pointer, needs no freeing, and stays valid without its registry. One thread may use it at a time. Everything that
- * the decision did not come to is zero or empty; all zero is a denial (status 0 is not 200).
+ * the decision did not come to is zero or empty; all zero is a denial (status 0 is not 200). What one of a later version
+ * has more is set to zero; a `size` over 4096 is misuse.
  *
  * Methods:
  *   bpos_authorize(), bpos_authorize_at()               fill one in, routing by method and target
@@ -537,7 +541,8 @@ void bpos_registry_close(struct bpos_registry *registry);
 uint32_t bpos_scope_id(const struct bpos_registry *registry, const char *name, size_t name_len);
 
 /**
- * Decides on a request by its method and target, now. Takes no lock, and allocates only at a key's first use.
+ * Decides on a request by its method and target, now. Takes no lock, and allocates only at a key's first use: for that
+ * reason it must not be called from a signal handler.
  *
  * registry: decides. NULL is misuse.
  * api_key, api_key_len: the value of the X-API-Key header as it was received. NULL and 0 if there is none.
@@ -626,9 +631,10 @@ int32_t bpos_authorize_scope_at(const struct bpos_registry *registry,
  *
  * decision: one that was filled in. One that no decision can be, NULL and one with a wrong `size` are answered as 500.
  * buf, cap: where to write, and how many bytes fit. If cap is not 0, a NUL ends what is written, and what does not fit
- *   before it is left out. NULL and 0 only ask for the length; NULL with another cap writes nothing.
+ *   before it is left out. NULL and 0 only ask for the length; NULL with another cap is misuse.
  *
- * Returns the length of the whole, without the NUL: if it is not less than cap, something was left out. 0 after misuse.
+ * Returns the length of the whole, without the NUL: if it is not less than cap, something was left out. After misuse 0, and
+ * nothing is written.
  */
 size_t bpos_decision_headers(const struct bpos_decision *decision,
                              char *buf,

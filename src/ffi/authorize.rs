@@ -17,7 +17,8 @@ use crate::text::ScopeName;
 ///
 /// The caller owns it, sets `size` to sizeof(bpos_decision) and passes it to one call, which fills it in; it holds no
 /// pointer, needs no freeing, and stays valid without its registry. One thread may use it at a time. Everything that
-/// the decision did not come to is zero or empty; all zero is a denial (status 0 is not 200).
+/// the decision did not come to is zero or empty; all zero is a denial (status 0 is not 200). What one of a later version
+/// has more is set to zero; a `size` over 4096 is misuse.
 ///
 /// Methods:
 ///   bpos_authorize(), bpos_authorize_at()               fill one in, routing by method and target
@@ -78,7 +79,8 @@ const _: () = {
     assert!(offset_of!(bpos_decision, scope) == 136);
 };
 
-/// Decides on a request by its method and target, now. Takes no lock, and allocates only at a key's first use.
+/// Decides on a request by its method and target, now. Takes no lock, and allocates only at a key's first use: for that
+/// reason it must not be called from a signal handler.
 ///
 /// registry: decides. NULL is misuse.
 /// api_key, api_key_len: the value of the X-API-Key header as it was received. NULL and 0 if there is none.
@@ -208,9 +210,10 @@ pub unsafe extern "C" fn bpos_authorize_scope_at(
 ///
 /// decision: one that was filled in. One that no decision can be, NULL and one with a wrong `size` are answered as 500.
 /// buf, cap: where to write, and how many bytes fit. If cap is not 0, a NUL ends what is written, and what does not fit
-///   before it is left out. NULL and 0 only ask for the length; NULL with another cap writes nothing.
+///   before it is left out. NULL and 0 only ask for the length; NULL with another cap is misuse.
 ///
-/// Returns the length of the whole, without the NUL: if it is not less than cap, something was left out. 0 after misuse.
+/// Returns the length of the whole, without the NUL: if it is not less than cap, something was left out. After misuse 0, and
+/// nothing is written.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn bpos_decision_headers(decision: *const bpos_decision, buf: *mut c_char, cap: usize) -> usize {
     // SAFETY: as the caller of every export promises.

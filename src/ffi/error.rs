@@ -4,7 +4,7 @@ use std::ffi::c_char;
 
 use super::constants::bpos_status_code::*;
 use super::constants::{bpos_status, bpos_status_code};
-use super::guard::{Panicked, guard};
+use super::guard::{Panicked, guard, without_cancellation};
 use super::pointers::{Misuse, Out, Sizable};
 use crate::error::{Error, ErrorKind};
 
@@ -13,7 +13,8 @@ use crate::error::{Error, ErrorKind};
 /// The caller owns it, sets `size` to sizeof(bpos_error) and passes it to one call; it holds no pointer and needs no
 /// freeing. One thread may use it at a time. Every function that takes one takes NULL too, and then says only the status.
 /// A call that succeeds writes BPOS_OK and an empty message. One that is smaller than this version of the ABI has
-/// it, or misaligned, is BPOS_ERR_INVALID_ARGUMENT: the call does nothing and writes nothing.
+/// it, larger than 4096 bytes, or misaligned, is BPOS_ERR_INVALID_ARGUMENT: the call does nothing and writes nothing. What
+/// one of a later version has more is set to zero.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct bpos_error {
@@ -68,7 +69,7 @@ pub(super) unsafe fn report(error: *mut bpos_error, call: impl FnOnce() -> Resul
             Err(_) => return BPOS_ERR_INVALID_ARGUMENT as bpos_status,
         }
     };
-    let (code, message) = outcome(guard(call));
+    let (code, message) = outcome(without_cancellation(|| guard(call)));
     if let Some(mut out) = out {
         let size = out.size;
         out.write(bpos_error { size, code: code as bpos_status, message: fitted(&message) });

@@ -1,6 +1,7 @@
 //! The guard around every export: no panic crosses the border.
 
 use std::any::Any;
+use std::ffi::c_int;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// An export panicked. Holds the panic's text, with every key in it masked.
@@ -25,6 +26,32 @@ pub(super) fn guard<T>(call: impl FnOnce() -> T) -> Result<T, Panicked> {
 /// Like [`guard`], with a value to give instead.
 pub(super) fn guard_or<T>(instead: T, call: impl FnOnce() -> T) -> T {
     guard(call).unwrap_or(instead)
+}
+
+/// Runs what may wait for a file or a lock, while this thread cannot be cancelled: `pthread_cancel` unwinds from such a
+/// wait, which Rust takes for a foreign exception and aborts the host. It takes effect afterwards.
+#[cfg(not(target_os = "android"))] // which has no cancellation
+pub(super) fn without_cancellation<T>(call: impl FnOnce() -> T) -> T {
+    unsafe extern "C" {
+        fn pthread_setcancelstate(state: c_int, before: *mut c_int) -> c_int;
+    }
+    /// Of <pthread.h>.
+    const PTHREAD_CANCEL_DISABLE: c_int = if cfg!(target_os = "linux") { 1 } else { 0 };
+
+    let mut before = 0;
+    // SAFETY: POSIX has this function, and `before` is a place for its answer.
+    let disabled = unsafe { pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &raw mut before) } == 0;
+    let answer = call();
+    if disabled {
+        // SAFETY: likewise; the state is one that it gave.
+        unsafe { pthread_setcancelstate(before, std::ptr::null_mut()) };
+    }
+    answer
+}
+
+#[cfg(target_os = "android")]
+pub(super) fn without_cancellation<T>(call: impl FnOnce() -> T) -> T {
+    call()
 }
 
 impl Panicked {

@@ -9,9 +9,9 @@
 //! 3. `bpos_authorize` returns the HTTP status. Only 200 allows; misuse, a panic and anything unforeseen are 500. Zero
 //!    means allowed nowhere.
 //! 4. Cold functions return a `bpos_status` and write a `bpos_error`, if they are given one. There is no "last error".
-//! 5. Structs that cross the border begin with their `size` and only ever grow at the end. The caller fills `size` in
-//!    with `sizeof`: from one that is too small nothing is read and nothing is written, and what a larger one has more
-//!    is left alone.
+//! 5. Structs that cross the border begin with their `size` and only ever grow at the end, to 4096 bytes at most. The
+//!    caller fills `size` in with `sizeof`: from one that is too small or over that maximum nothing is read and nothing is
+//!    written, and what a larger one has more is zeroed.
 //! 6. Every pointer is checked for NULL and alignment, and `pointers.rs` holds every conversion of one. No enum is read
 //!    from C: numbers are integers, and an unknown one is an error or denies.
 //! 7. Every export runs in the guard of `guard.rs`, so that no panic crosses the border. `tests.rs` injects one into

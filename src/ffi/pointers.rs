@@ -22,6 +22,9 @@ pub(super) struct Misuse {
 pub(super) unsafe trait Sizable: Sized {
     #[expect(clippy::cast_possible_truncation, reason = "these structs have some hundred bytes")]
     const SIZE: u32 = size_of::<Self>() as u32;
+
+    /// The largest that a newer version of it may be.
+    const MAX_SIZE: u32 = 4096;
 }
 
 /// An object of ours that C was given before.
@@ -153,7 +156,8 @@ pub(super) unsafe fn sized<'a, T: Sizable>(pointer: *const T, argument: &'static
     Ok(unsafe { &*pointer })
 }
 
-/// A struct that C lends to be written, large enough for ours. Only its `size` need hold anything yet.
+/// A struct that C lends to be written, large enough for ours. Only its `size` need hold anything yet. What a larger one has
+/// more is zero: a program that is newer than this library must not read what was there before.
 pub(super) struct Out<'a, T> {
     place: &'a mut MaybeUninit<T>,
     /// What the caller says of it, to be written back as it was.
@@ -168,11 +172,15 @@ impl<T: Sizable> Out<'_, T> {
     pub(super) unsafe fn new(pointer: *mut T, argument: &'static str) -> Result<Self, Misuse> {
         // SAFETY: as asked of our caller.
         let size = unsafe { check_size(pointer, argument) }?;
+        if size > T::SIZE {
+            // SAFETY: the caller vouches for `size` bytes, which are more than the struct's.
+            unsafe { pointer.add(1).cast::<u8>().write_bytes(0, (size - T::SIZE) as usize) };
+        }
         // SAFETY: as asked of our caller.
         Ok(Self { place: unsafe { place(pointer, argument) }?, size })
     }
 
-    /// Writes all that we know of the struct; what a larger one has more stays as it is.
+    /// Writes all that we know of the struct.
     #[inline]
     pub(super) fn write(&mut self, value: T) -> &T {
         self.place.write(value)
@@ -192,6 +200,9 @@ unsafe fn check_size<T: Sizable>(pointer: *const T, argument: &'static str) -> R
             argument,
             fault: "has a `size` smaller than its struct: set it to sizeof before the call",
         });
+    }
+    if size > T::MAX_SIZE {
+        return Err(Misuse { argument, fault: "has a `size` over 4096: set it to sizeof before the call" });
     }
     Ok(size)
 }

@@ -9,7 +9,7 @@ use std::ptr;
 use super::buffer::bpos_buffer;
 use super::constants::bpos_status;
 use super::error::{Failure, bpos_error, report};
-use super::guard::guard_or;
+use super::guard::{guard_or, without_cancellation};
 use super::pointers::{borrowed, bytes, given, place, place_or_null, required, taken_back};
 use crate::registry::{Options, Registry};
 use crate::scope::Scope;
@@ -258,7 +258,7 @@ pub unsafe extern "C" fn bpos_registry_stats(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn bpos_registry_close(registry: *mut bpos_registry) {
     // SAFETY: as the caller of every export promises; and this is the last use of the registry.
-    guard_or((), || drop(unsafe { taken_back(registry) }));
+    without_cancellation(|| guard_or((), || drop(unsafe { taken_back(registry) })));
 }
 
 /// The number of a scope of the registry's policy, for bpos_authorize_scope(). Ask once and keep it.

@@ -29,11 +29,14 @@ static int is_misuse(const bpos_decision *decision) {
     return memcmp(decision, &expected, sizeof expected) == 0;
 }
 
-/* A struct that may be written, between bytes that may not. */
+/* The largest struct that a later version of the library may have. */
+enum { LARGEST = 4096 };
+
+/* A struct that may be written, between bytes that may not, but for as many as its `size` claims. */
 typedef struct fenced {
     unsigned char before[64];
     bpos_decision decision;
-    unsigned char after[64];
+    unsigned char after[LARGEST];
 } fenced;
 
 static void fence(fenced *memory, uint32_t size) {
@@ -41,9 +44,12 @@ static void fence(fenced *memory, uint32_t size) {
     memory->decision.size = size;
 }
 
+/* The struct's own bytes, and those of a later version, which are zero. */
 static int is_fenced(const fenced *memory) {
-    return is_filled(memory->before, 0xA5, sizeof memory->before) &&
-           is_filled(memory->after, 0xA5, sizeof memory->after);
+    const size_t more = memory->decision.size < sizeof memory->decision ? 0 : memory->decision.size - sizeof memory->decision;
+    const size_t later = more <= LARGEST - sizeof memory->decision ? more : 0;
+    return is_filled(memory->before, 0xA5, sizeof memory->before) && is_filled(memory->after, 0, later) &&
+           is_filled(memory->after + later, 0xA5, sizeof memory->after - later);
 }
 
 static int is_unwritten(const fenced *memory, uint32_t size) {
@@ -53,14 +59,14 @@ static int is_unwritten(const fenced *memory, uint32_t size) {
 }
 
 static void sizes(void) {
-    static const uint32_t too_small[] = {0, 1, 4, 8, 199};
-    static const uint32_t large_enough[] = {200, 201, 264, UINT32_MAX};
+    static const uint32_t wrong[] = {0, 1, 4, 8, 199, LARGEST + 1, UINT32_MAX};
+    static const uint32_t large_enough[] = {200, 201, 264, LARGEST};
     fenced memory;
     size_t i;
-    for (i = 0; i < sizeof too_small / sizeof too_small[0]; i++) {
-        fence(&memory, too_small[i]);
+    for (i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+        fence(&memory, wrong[i]);
         CHECK(get(registry, TEXT(KEY), &memory.decision) == 500);
-        CHECK(is_unwritten(&memory, too_small[i]));
+        CHECK(is_unwritten(&memory, wrong[i]));
     }
     for (i = 0; i < sizeof large_enough / sizeof large_enough[0]; i++) {
         fence(&memory, large_enough[i]);
@@ -179,6 +185,7 @@ static void numbers(void) {
     }
     for (i = 0; i < sizeof reasons / sizeof reasons[0]; i++) {
         CHECK(strcmp(bpos_reason_name(reasons[i]), "internal") == 0);
+        CHECK(strcmp(bpos_reason_code(reasons[i]), "internal") == 0);
     }
     out = new_decision();
     CHECK(bpos_authorize_at(registry, TEXT(KEY), TEXT(STORE), TEXT("GET"), TEXT(TARGET), INT64_MIN, UINT64_MAX, &out) ==
@@ -311,6 +318,12 @@ static void openings(void) {
     OPEN_FAILS(BPOS_ERR_IO, bpos_registry_open(TEXT("/"), NULL, 0, &out, &error));
     OPEN_FAILS(BPOS_ERR_FORMAT, bpos_registry_open(TEXT("x"), "", 0, &out, &error));
     OPEN_FAILS(BPOS_ERR_FORMAT, bpos_registry_open(TEXT("x"), TEXT("{\"readonly\": true}"), &out, &error));
+    OPEN_FAILS(BPOS_ERR_INVALID_ARGUMENT, bpos_registry_init(NULL, 0, NULL, 0, &out, &error));
+    OPEN_FAILS(BPOS_ERR_INVALID_ARGUMENT, bpos_registry_init(NOWHERE, TOO_LONG, NULL, 0, &out, &error));
+    OPEN_FAILS(BPOS_ERR_INVALID_ARGUMENT, bpos_registry_init("", 0, NULL, 0, &out, &error));
+    OPEN_FAILS(BPOS_ERR_INVALID_ARGUMENT, bpos_registry_init(TEXT("/"), NULL, 0, &out, &error));
+    OPEN_FAILS(BPOS_ERR_IO, bpos_registry_init(TEXT("/no/such/folder/keys.json"), NULL, 0, &out, &error));
+    OPEN_FAILS(BPOS_ERR_FORMAT, bpos_registry_init(TEXT("/no/such/folder/keys.json"), TEXT("{\"x\": 1}"), &out, &error));
     OPEN_FAILS(BPOS_ERR_INVALID_ARGUMENT, bpos_registry_from_json(NULL, 0, NULL, 0, &out, &error));
     OPEN_FAILS(BPOS_ERR_INVALID_ARGUMENT, bpos_registry_from_json(NULL, SIZE_MAX, NULL, 0, &out, &error));
     OPEN_FAILS(BPOS_ERR_FORMAT, bpos_registry_from_json("", 0, NULL, 0, &out, &error));
@@ -322,6 +335,7 @@ static void openings(void) {
     OPEN_FAILS(BPOS_ERR_FORMAT, bpos_registry_from_json(TEXT("{\"version\": 1, \"keys\": [{\"sha256\": \"" KEY "\"}]}"),
                                                         NULL, 0, &out, &error));
     FAILS(BPOS_ERR_INVALID_ARGUMENT, bpos_registry_open(TEXT("x"), NULL, 0, NULL, &error));
+    FAILS(BPOS_ERR_INVALID_ARGUMENT, bpos_registry_init(TEXT("x"), NULL, 0, NULL, &error));
     FAILS(BPOS_ERR_INVALID_ARGUMENT, bpos_registry_from_json(TEXT(DOCUMENT), NULL, 0, NULL, &error));
     CHECK(bpos_registry_open(NULL, 0, NULL, 0, NULL, NULL) == BPOS_ERR_INVALID_ARGUMENT);
     CHECK(bpos_registry_from_json(NULL, 0, NULL, 0, NULL, NULL) == BPOS_ERR_INVALID_ARGUMENT);
@@ -382,6 +396,18 @@ static bpos_status key_remove(bpos_registry *of, const char *text, size_t length
     return bpos_key_remove(of, text, length, error);
 }
 
+static bpos_status key_enable(bpos_registry *of, const char *text, size_t length, bpos_buffer *out, bpos_error *error) {
+    memset(out, 0, sizeof *out);
+    return bpos_key_enable(of, text, length, error);
+}
+static bpos_status key_disable(bpos_registry *of, const char *text, size_t length, bpos_buffer *out, bpos_error *error) {
+    memset(out, 0, sizeof *out);
+    return bpos_key_disable(of, text, length, error);
+}
+static bpos_status edit(bpos_registry *of, const char *text, size_t length, bpos_buffer *out, bpos_error *error) {
+    return bpos_registry_edit(of, text, length, out, error);
+}
+
 enum takes { A_JSON, AN_ID, A_STORE };
 
 static const struct {
@@ -392,7 +418,8 @@ static const struct {
 } KEY_CALLS[] = {
     {key_create, SPEC, A_JSON, 1},     {key_patch, "{}", A_JSON, 1},      {key_update, "key_1", AN_ID, 1},
     {key_rotate, "key_1", AN_ID, 1},   {key_get, "key_1", AN_ID, 1},      {key_revoke, "key_1", AN_ID, 0},
-    {key_remove, "key_1", AN_ID, 0},   {key_list, STORE, A_STORE, 1},
+    {key_remove, "key_1", AN_ID, 0},   {key_list, STORE, A_STORE, 1},     {key_enable, "key_1", AN_ID, 0},
+    {key_disable, "key_1", AN_ID, 0},  {edit, "[]", A_JSON, 1},
 };
 
 /* Nothing of it changed: the record is what it was, and the key works. */
@@ -524,7 +551,7 @@ static void freed_keys(void) {
 static void errors(void) {
     struct {
         bpos_error error;
-        unsigned char after[64];
+        unsigned char after[LARGEST];
     } memory;
     unsigned char *bytes = (unsigned char *)&memory;
     bpos_registry *out = registry;
@@ -550,10 +577,14 @@ static void errors(void) {
     memset(&memory, 0xA5, sizeof memory);
     CHECK(bpos_registry_reload(registry, (bpos_error *)(void *)(bytes + 1)) == BPOS_ERR_INVALID_ARGUMENT);
     CHECK(is_filled(bytes, 0xA5, sizeof memory));
-    memory.error.size = sizeof memory;
+    memory.error.size = LARGEST + 1;
     CHECK(bpos_registry_reload(registry, &memory.error) == BPOS_ERR_INVALID_ARGUMENT);
-    CHECK(memory.error.size == sizeof memory && memory.error.code == BPOS_ERR_INVALID_ARGUMENT);
-    CHECK(is_filled(memory.after, 0xA5, sizeof memory.after));
+    CHECK(memory.error.size == LARGEST + 1 && is_filled(bytes + sizeof size, 0xA5, sizeof memory - sizeof size));
+    memory.error.size = LARGEST; /* of a later version: what it has more is zero */
+    CHECK(bpos_registry_reload(registry, &memory.error) == BPOS_ERR_INVALID_ARGUMENT);
+    CHECK(memory.error.size == LARGEST && memory.error.code == BPOS_ERR_INVALID_ARGUMENT);
+    CHECK(is_filled(memory.after, 0, LARGEST - sizeof memory.error));
+    CHECK(is_filled(memory.after + LARGEST - sizeof memory.error, 0xA5, sizeof memory.error));
     check_unchanged();
 }
 
