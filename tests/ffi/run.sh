@@ -67,7 +67,7 @@ ln -s "$tools/node/node_modules" "$out/node/node_modules"
 
 export BPOS_ROOT=$root BPOS_LIBRARY=$library BPOS_HEADER=$header NEWER=$out/newer.so OLDER=$out/older.so
 check "Node.js: the layout of the structs" same "'$out/layout'" "node '$out/node/layout.js'"
-for each in vectors load behaviour server; do
+for each in vectors load behaviour server workers; do
     check "Node.js: $each" timeout 120 node --expose-gc --test --test-reporter=tap "$out/node/$each.test.js"
 done
 
