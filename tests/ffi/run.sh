@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # The examples in languages without a binding of their own, PHP (FFI) and Node.js (koffi): the vectors, good and bad
-# input, and the layout of the structs, each through the example's own API.
+# input, and the layout of the structs, each through the example's own API. And what docs/other-languages.md shows: the programs
+# for LuaJIT, Python's cffi, Ruby and Java, and how PHP-FPM and nginx are set up.
 #
 #   tests/ffi/run.sh                          with the library of `make lib`, in target/lib
 #   BPOS_LIB=/elsewhere tests/ffi/run.sh      with another
@@ -8,12 +9,21 @@
 # The last line is "N passed, M failed".
 . "$(dirname "$0")/../suite.sh"
 
+command=$(realpath -m "${BPOS_COMMAND:-$target/release/bpos}")
+jna=/usr/share/java/jna.jar
 need gcc gcc
 need php php-cli
 need node nodejs
 need npm npm
+need python3 python3
+need luajit luajit
+need ruby ruby
+need javac default-jdk-headless
 need_libraries
+[ -x "$command" ] || lacks "$command" "run \`cargo build --release --package bpos-cli\`, or name it in BPOS_COMMAND"
+[ -e "$jna" ] || lacks "$jna" "install it (Debian: apt-get install libjna-java)"
 ready
+ruby -e 'require "fiddle"' || lacks "Ruby's fiddle" "install it (Debian: apt-get install ruby)"
 php -r 'exit(extension_loaded("FFI") && version_compare(PHP_VERSION, "8.1", ">=") ? 0 : 1);' ||
     lacks "PHP 8.1 or later with FFI" "install it (Debian: apt-get install php-cli)"
 php -r 'exit(extension_loaded("Zend OPcache") ? 0 : 1);' ||
@@ -70,5 +80,25 @@ check "Node.js: the layout of the structs" same "'$out/layout'" "node '$out/node
 for each in vectors load behaviour server workers; do
     check "Node.js: $each" timeout 120 node --expose-gc --test --test-reporter=tap "$out/node/$each.test.js"
 done
+
+# ---- The programs of docs/other-languages.md ----
+
+export BPOS_COMMAND=$command
+page=$out/page
+classes=$jna:$out/java
+check "the files that the page shows" python3 tests/ffi/page.py docs/other-languages.md "$page"
+check "Java: the program compiles" javac -cp "$jna" -d "$out/java" "$page/Decide.java" tests/ffi/java/*.java
+venv "$tools/cffi" cffi==2.1.1
+layout() { # PROGRAM...: the structs that it types are those of the compiler. It needs no bpos_buffer.
+    same "'$out/layout' | grep -v bpos_buffer" "$*"
+}
+check "Ruby: the layout of the structs" layout ruby tests/ffi/ruby/layout.rb "$page/decide.rb"
+check "Java: the layout of the structs" layout java -cp "$classes" Layout
+check "Ruby: from one request to the next" ruby tests/ffi/ruby/behaviour.rb "$page/decide.rb" "$out"
+check "Java: from one request to the next" java -cp "$classes" Behaviour "$out"
+check "LuaJIT: the program of the page" tests/ffi/decide.sh luajit "$page/decide.lua"
+check "Python's cffi: the program of the page" tests/ffi/decide.sh "$tools/cffi/bin/python" "$page/decide.py"
+check "Ruby: the program of the page" tests/ffi/decide.sh ruby "$page/decide.rb"
+check "Java: the program of the page" tests/ffi/decide.sh java -cp "$classes" Decide
 
 finish
