@@ -9,6 +9,7 @@
 # The last line is "N passed, M failed".
 . "$(dirname "$0")/../suite.sh"
 
+export PATH=$PATH:/usr/sbin # where Debian has nginx and PHP-FPM
 command=$(realpath -m "${BPOS_COMMAND:-$target/release/bpos}")
 jna=/usr/share/java/jna.jar
 need gcc gcc
@@ -16,6 +17,8 @@ need php php-cli
 need node nodejs
 need npm npm
 need python3 python3
+need curl curl
+need nginx nginx
 need luajit luajit
 need ruby ruby
 need javac default-jdk-headless
@@ -26,12 +29,14 @@ ready
 ruby -e 'require "fiddle"' || lacks "Ruby's fiddle" "install it (Debian: apt-get install ruby)"
 php -r 'exit(extension_loaded("FFI") && version_compare(PHP_VERSION, "8.1", ">=") ? 0 : 1);' ||
     lacks "PHP 8.1 or later with FFI" "install it (Debian: apt-get install php-cli)"
+fpm=php-fpm$(php -r 'echo PHP_MAJOR_VERSION, ".", PHP_MINOR_VERSION;')
 php -r 'exit(extension_loaded("Zend OPcache") ? 0 : 1);' ||
     lacks "PHP's opcache" "install it (Debian: apt-get install php-opcache)"
 printf '%s\n' v18.15 "$(node --version)" | sort --version-sort --check=quiet ||
     lacks "Node.js 18.15 or later" "install it (Debian: apt-get install nodejs)"
+need "$fpm" php-fpm
 ready
-shown='^((# )?[0-9]+ cases, [0-9]+ calls|[0-9]+ passed, |# (tests|pass|fail) )'
+shown='^(Ran [0-9]+ tests|(# )?[0-9]+ cases, [0-9]+ calls|[0-9]+ passed, |# (tests|pass|fail) )'
 
 library=$lib/libbpos.so.0
 header=$root/include/bpos.ffi.h
@@ -87,6 +92,11 @@ export BPOS_COMMAND=$command
 page=$out/page
 classes=$jna:$out/java
 check "the files that the page shows" python3 tests/ffi/page.py docs/other-languages.md "$page"
+if [ "$(id -u)" = 0 ]; then
+    check "PHP-FPM and nginx, as the page sets them up" python3 tests/ffi/php/fpm.py "$fpm" "$lib" "$command" "$page"
+else
+    echo "LEFT OUT: PHP-FPM and nginx, as the page sets them up: only root can start what runs as www-data"
+fi
 check "Java: the program compiles" javac -cp "$jna" -d "$out/java" "$page/Decide.java" tests/ffi/java/*.java
 venv "$tools/cffi" cffi==2.1.1
 layout() { # PROGRAM...: the structs that it types are those of the compiler. It needs no bpos_buffer.
