@@ -100,7 +100,7 @@ class Deployment:
         gate = f"auto_append_file={self.site}/gate.php"
         # Both go to the background once they listen.
         self.run(PHP_FPM, "--daemonize", "-y", self.site / "fpm.conf", "-d", gate)
-        self.run("nginx", "-c", self.site / "nginx.conf")
+        self.run("nginx", "-e", self.site / "nginx.log", "-c", self.site / "nginx.conf")
 
     def stop(self):
         for name in ("nginx.pid", "fpm.pid"):
