@@ -16,8 +16,10 @@ RELEASE := $(TARGET)/$(if $(CARGO_BUILD_TARGET),$(CARGO_BUILD_TARGET)/)release
 COMMAND := $(RELEASE)/bpos
 SUITES := tests/c/run.sh tests/cpp/run.sh bindings/go/test.sh bindings/python/test.sh tests/ffi/run.sh \
   tests/install/run.sh tests/docs/run.sh
-PACKAGES := binutils clang cmake curl g++ gcc golang-golang-x-time-dev nodejs npm php-cli pkg-config python3 \
-  python3-venv strace valgrind
+PACKAGES := binutils clang cmake curl default-jdk-headless g++ gcc golang-golang-x-time-dev libjna-java luajit nginx \
+  nodejs npm php-cli php-fpm pkg-config python3 python3-venv ruby strace valgrind
+# Debian has nginx and PHP-FPM there, where not every user looks.
+export PATH := $(PATH):/usr/sbin
 SOURCES := Cargo.toml Cargo.lock cli/Cargo.toml $(wildcard src/*.rs src/*/*.rs cli/src/*.rs cli/src/*/*.rs)
 
 .PHONY: demo test lib all install uninstall header check bench tools need-cargo need-python3
@@ -69,7 +71,8 @@ check:
 bench:
 	$(CARGO) bench --bench authorize --bench lifecycle
 
-tools: $(addprefix need-,cargo gcc g++ clang++ nm readelf pkg-config cmake valgrind strace curl php node npm python3)
+tools: $(addprefix need-,cargo gcc g++ clang++ nm readelf pkg-config cmake valgrind strace curl php node npm python3 \
+  luajit ruby javac nginx php-fpm)
 
 # What is not there is named, with how to get it.
 need = @command -v $(1) >/dev/null || { \
@@ -78,5 +81,7 @@ need-cargo:
 	$(call need,$(firstword $(CARGO)))
 need-python3:
 	$(call need,$(firstword $(PYTHON)))
+need-php-fpm: need-php
+	$(call need,php-fpm$$(php -r 'echo PHP_MAJOR_VERSION, ".", PHP_MINOR_VERSION;'))
 need-%:
 	$(call need,$*)

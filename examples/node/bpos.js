@@ -34,6 +34,11 @@ export class Registry {
     return new Registry("bpos_registry_open", path, options);
   }
 
+  /** Makes a registry file without keys, which must not exist yet, and opens it. Options are those of open(). */
+  static init(path, options = {}) {
+    return new Registry("bpos_registry_init", path, options);
+  }
+
   /** Makes a memory registry from a document, which is JSON. */
   static fromJson(document, options = {}) {
     return new Registry("bpos_registry_from_json", document, options);
@@ -88,9 +93,30 @@ export class Registry {
     return withSecret(this.#answer("bpos_key_rotate", ...text(id), graceS));
   }
 
-  /** Changes parts of a key: {rate_limit: 300}, {enabled: false}. Returns its record. */
+  /** Changes parts of a key: {rate_limit: 300}. Returns its record. */
   update(id, patch) {
     return this.#answer("bpos_key_update", ...text(id), ...json(patch));
+  }
+
+  /** Takes a key out of use until enable(). */
+  disable(id) {
+    this.#call("bpos_key_disable", ...text(id));
+  }
+
+  /** Puts a disabled key back into use. */
+  enable(id) {
+    this.#call("bpos_key_enable", ...text(id));
+  }
+
+  /**
+   * Makes several changes together, all or none: [{revoke: id}, {create: spec}, {rotate: {id, grace_s: 60}}], and
+   * likewise update {id, patch}, disable, enable and remove.
+   *
+   * Returns an answer for each: {key, record} for create and rotate, the record for update, null for the others.
+   */
+  edit(changes) {
+    const answers = this.#answer("bpos_registry_edit", ...json(changes));
+    return answers.map((answer) => (answer?.key ? withSecret(answer) : answer));
   }
 
   /** Ends a key, for good. */
@@ -182,6 +208,8 @@ export class Decision {
   get allowed() { return this.status === 200; }
   /** Exactly why, for the host: "rate_limited". A client is told what body() says. */
   get reason() { return library().functions.bpos_reason_name(this.#number("reason")); }
+  /** What a client may be told of the reason, for a body of your own: the `code` of body(); "allowed" on 200. */
+  get code() { return library().functions.bpos_reason_code(this.#number("reason")); }
   /** The number of the scope that the operation needs, or 0. */
   get requiredScope() { return this.#number("required_scope"); }
   get limit() { return this.#number("limit"); }

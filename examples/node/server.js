@@ -8,7 +8,8 @@ import { inspect } from "node:util";
 import { load, redact, Registry } from "./bpos.js";
 
 /**
- * Lets a request through to `handler(request, response, decision)`, or answers it with its denial.
+ * Lets a request through to `handler(request, response, decision)`, or answers it with its denial. It decides by the
+ * registry file as it is when the request comes, whoever changed it.
  *
  * @param storeOf  the store that a request is for, at once; null, "", a promise or an exception deny
  */
@@ -21,6 +22,7 @@ export function guarded(registry, storeOf, handler) {
     } catch (error) { // which may be anything, null too
       log(`the store was not found: ${inspect(error?.message ?? error)}`);
     }
+    refresh(registry);
     const decision = registry.authorize({ apiKey: apiKey(request), store, method, target: url });
     log(`${method} ${url} ${decision.status} ${decision.reason} ${decision.keyId}`);
 
@@ -37,6 +39,17 @@ export function guarded(registry, storeOf, handler) {
       response.end(decision.body()); // which Node leaves out where HEAD was asked
     }
   };
+}
+
+/** Reads the file again if it has changed, which one call to the system tells. A bad file leaves the old keys in force. */
+function refresh(registry) {
+  try {
+    registry.reloadIfChanged();
+  } catch (error) {
+    if (error.code !== "invalid_argument") { // as it is for a registry in memory, which has no file, and a closed one
+      log(`not reloaded, the old keys stay in force: ${error.message}`);
+    }
+  }
 }
 
 /**
@@ -66,19 +79,7 @@ function main(registryPath, store, port) {
   const registry = Registry.open(registryPath, { read_only: true });
   const server = createServer(guarded(registry, () => store, shop));
   server.listen(port, "127.0.0.1", () => console.log(`listening on http://127.0.0.1:${server.address().port}`));
-
-  // Keys that others change are in force here once the file was read again. This costs one call to the system.
-  const reloading = setInterval(() => {
-    try {
-      registry.reloadIfChanged();
-    } catch (error) {
-      log(`not reloaded, the old keys stay in force: ${error.message}`);
-    }
-  }, 1000);
-  process.on("SIGTERM", () => {
-    clearInterval(reloading);
-    server.close(() => registry.close());
-  });
+  process.on("SIGTERM", () => server.close(() => registry.close()));
 }
 
 function shop(request, response, decision) {

@@ -63,6 +63,12 @@ final class Bpos
         return new self(self::opened('bpos_registry_open', $path, $options));
     }
 
+    /** Makes a registry file without keys, which must not exist yet, and opens it. Options are those of open(). */
+    public static function init(string $path, array $options = []): self
+    {
+        return new self(self::opened('bpos_registry_init', $path, $options));
+    }
+
     /** Makes a memory registry from a document. */
     public static function fromJson(string $document, array $options = []): self
     {
@@ -154,12 +160,38 @@ final class Bpos
         return BposNewKey::from($this->answer('bpos_key_rotate', $id, strlen($id), $graceS));
     }
 
-    /** Changes parts of a key: ['rate_limit' => 300], ['enabled' => false]. Returns its record. */
+    /** Changes parts of a key: ['rate_limit' => 300]. Returns its record. */
     public function update(string $id, array $patch): array
     {
         $json = self::json($patch);
 
         return $this->answer('bpos_key_update', $id, strlen($id), $json, strlen($json));
+    }
+
+    /** Takes a key out of use until enable(). */
+    public function disable(string $id): void
+    {
+        $this->call('bpos_key_disable', $id, strlen($id));
+    }
+
+    /** Puts a disabled key back into use. */
+    public function enable(string $id): void
+    {
+        $this->call('bpos_key_enable', $id, strlen($id));
+    }
+
+    /**
+     * Makes several changes together, all or none: [['revoke' => $id], ['create' => $spec], ['rotate' => ['id' => $id,
+     * 'grace_s' => 60]]], and likewise update (id, patch), disable, enable and remove.
+     *
+     * Returns an answer for each: a BposNewKey for create and rotate, the record for update, null for the others.
+     */
+    public function edit(array $changes): array
+    {
+        $json = self::encoded($changes);
+        $new = fn (#[SensitiveParameter] ?array $answer) => isset($answer['key']) ? BposNewKey::from($answer) : $answer;
+
+        return array_map($new, $this->answer('bpos_registry_edit', $json, strlen($json)));
     }
 
     /** Ends a key, for good. */
@@ -336,7 +368,12 @@ final class Bpos
 
     private static function json(array $object): string
     {
-        return json_encode((object) $object, JSON_THROW_ON_ERROR | JSON_UNESCAPED_UNICODE);
+        return self::encoded((object) $object);
+    }
+
+    private static function encoded(array|object $value): string
+    {
+        return json_encode($value, JSON_THROW_ON_ERROR | JSON_UNESCAPED_UNICODE);
     }
 }
 
@@ -382,6 +419,12 @@ final class BposDecision
     public function allowed(): bool
     {
         return $this->status === 200;
+    }
+
+    /** What a client may be told of the reason, for a body of your own: the `code` of body(); "allowed" on 200. */
+    public function code(): string
+    {
+        return $this->ffi->bpos_reason_code($this->decision->reason);
     }
 
     /** The headers for the answer, each as "Name: value", the way header() takes them. */

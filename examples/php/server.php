@@ -14,10 +14,12 @@ $method = $_SERVER['REQUEST_METHOD'];
 $target = $_SERVER['REQUEST_URI']; // as it was received: path and query, not decoded
 // X-API-Key, X_API_Key and X-API.Key are one variable, and the last wins. Several are no key, and "," is malformed.
 $several = count(preg_grep('/^x[^a-z0-9]api[^a-z0-9]key$/i', array_keys(getallheaders()))) > 1;
-$key = $several ? ',' : $_SERVER['HTTP_X_API_KEY'] ?? null;
-$decision = $bpos->authorize($key, getenv('STORE') ?: null, $method, $target);
+$key = $_SERVER['HTTP_X_API_KEY'] ?? null;
+// An nginx before 1.23 hands on the last of several, and tells of the first what docs/other-languages.md has it tell.
+$several = $several || ($_SERVER['FIRST_API_KEY'] ?? $key ?? '') !== ($key ?? '');
+$decision = $bpos->authorize($several ? ',' : $key, getenv('STORE') ?: null, $method, $target);
 // The shop needs no key. PHP has no way to take it from getallheaders() and filter_input() too, so log neither.
-unset($key, $_SERVER['HTTP_X_API_KEY']);
+unset($key, $_SERVER['HTTP_X_API_KEY'], $_SERVER['FIRST_API_KEY']);
 
 $line = Bpos::redact("$method $target $decision->status $decision->reason $decision->keyId");
 error_log(preg_replace('/[[:cntrl:]]/', '?', $line));

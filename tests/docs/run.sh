@@ -10,7 +10,7 @@
 #   BPOS      the checkout
 #   PREFIX    where bpos is installed: its bin is on PATH, and pkg-config, CMake and the loader look there
 #   python    of a virtual environment with the web frameworks, in which they may install
-#   go, node, php, cargo and C compilers
+#   go, node, php, luajit, ruby, java, cargo and C compilers
 #
 # The last line is "N passed, M failed".
 . "$(dirname "$0")/../suite.sh"
@@ -27,10 +27,14 @@ need curl curl
 need php php-cli
 need node nodejs
 need npm npm
+need luajit luajit
+need ruby ruby
+need javac default-jdk-headless
 need python3 python3
 need_go
 need_libraries
 command -v cargo >/dev/null || lacks cargo "install it by rustup"
+[ -e /usr/share/java/jna.jar ] || lacks JNA "install it (Debian: apt-get install libjna-java)"
 ready
 php -r 'exit(extension_loaded("FFI") ? 0 : 1);' || lacks "PHP's FFI" "install it (Debian: apt-get install php-common)"
 ready
@@ -56,7 +60,8 @@ export CARGO_TARGET_DIR=$target/docs # what it compiles is used again by the nex
 
 # The frameworks are fetched but once. What a page installs beside them is gone afterwards.
 frameworks=$tools/frameworks
-venv "$frameworks" starlette==0.49.3 fastapi==0.121.3 flask==3.1.2 httpx==0.28.1 uvicorn==0.38.0 pytest==8.4.2
+venv "$frameworks" starlette==0.49.3 fastapi==0.121.3 flask==3.1.2 httpx==0.28.1 uvicorn==0.38.0 pytest==8.4.2 \
+    cffi==2.1.1
 packages() { # ENVIRONMENT: its folder of packages
     "$1/bin/python" -c 'import site; print(site.getsitepackages()[0])'
 }

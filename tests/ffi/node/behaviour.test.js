@@ -1,7 +1,7 @@
 // What examples/node/bpos.js does with good and bad input.
 
 import assert from "node:assert/strict";
-import { chmodSync, writeFileSync } from "node:fs";
+import { chmodSync, statSync, writeFileSync } from "node:fs";
 import { test } from "node:test";
 import { inspect } from "node:util";
 import { ANY_STORE, redact, Registry } from "./bpos.js";
@@ -138,9 +138,10 @@ test("a key is created, changed, rotated and revoked", () => {
   const { key, record: { id } } = of.create(SPEC);
   const first = key.expose();
   assert.equal(of.update(id, { rate_limit: 300 }).rate_limit, 300);
-  of.update(id, { enabled: false });
+  of.disable(id);
   assert.equal(ask(of, first).reason, "disabled_key");
-  of.update(id, { enabled: true });
+  of.enable(id);
+  assert.equal(ask(of, first).reason, "allowed");
   const second = of.rotate(id, 3600).key.expose();
   assert.deepEqual([ask(of, first).reason, ask(of, second).reason], ["allowed", "allowed"]);
   const third = of.rotate(id, 0).key.expose();
@@ -150,6 +151,32 @@ test("a key is created, changed, rotated and revoked", () => {
   assert.notEqual(of.get(id).revoked_at, null);
   const counts = ["yourstore", "", null, "other", ANY_STORE].map((store) => of.list(store).length);
   assert.deepEqual(counts, [1, 0, 0, 0, 1]);
+});
+test("several changes are made together, each with its answer", () => {
+  const of = registry();
+  const { id } = of.create(SPEC).record;
+  assert.deepEqual(of.edit([]), []);
+  const [made, changed, rotated, disabled] = of.edit([
+    { create: { ...SPEC, name: "Another" } },
+    { update: { id, patch: { rate_limit: 7 } } },
+    { rotate: { id, grace_s: 0 } },
+    { disable: id },
+  ]);
+  assert.deepEqual([made.record.name, ask(of, made.key.expose()).reason], ["Another", "allowed"]);
+  assert.deepEqual([changed.rate_limit, disabled], [7, null]);
+  assert.deepEqual([rotated.record.id, ask(of, rotated.key.expose()).reason], [id, "disabled_key"]);
+  assert.ok(!inspect([made, rotated], { depth: 9 }).includes(made.key.expose()));
+});
+test("of changes of which one is refused none is made", () => {
+  const of = registry();
+  const { key, record: { id } } = of.create(SPEC);
+  const changes = [{ revoke: id }, { enable: "key_none" }];
+  fails("not_found", 'change 2: there is no key with the id "key_none"', () => of.edit(changes));
+  for (const none of [{ revoke: id }, [{}], [{ erase: id }], null, "revoke"]) {
+    fails("format", "", () => of.edit(none));
+  }
+  fails("invalid_argument", '"grace_s" is NaN', () => of.edit([{ revoke: id }, { rotate: { id, grace_s: NaN } }]));
+  assert.equal(ask(of, key.expose()).reason, "allowed");
 });
 test("a name may be in any script", () => {
   const name = "Café ☕ Ω \u{1d11e}";
@@ -198,6 +225,14 @@ test("a registry file is seen changing, by this and by another registry", () => 
   fails("format", "the registry document", () => reader.reload());
   assert.equal(ask(reader, key.expose()).reason, "revoked_key");
 });
+test("a registry file is made, for its owner alone, and never in the place of another", () => {
+  const path = `${folder()}/keys.json`;
+  const { key } = Registry.init(path).create(SPEC);
+  assert.equal(statSync(path).mode & 0o777, 0o600);
+  assert.equal(ask(Registry.open(path), key.expose()).reason, "allowed");
+  fails("conflict", "", () => Registry.init(path));
+  assert.equal(ask(Registry.open(path), key.expose()).reason, "allowed");
+});
 test("a path may have any bytes but NUL", () => {
   const path = Buffer.concat([Buffer.from(`${folder()}/keys `), Buffer.from([0xff, 0xfe])]);
   empty(path);
@@ -227,10 +262,11 @@ test("after close all is denied with 500, cold calls say so, and closing again d
   of.close();
   const later = ask(of, key);
   assert.deepEqual([later.status, later.reason, later.allowed], [500, "internal", false]);
-  assert.equal(JSON.parse(later.body()).code, "internal");
+  assert.deepEqual([later.code, JSON.parse(later.body()).code], ["internal", "internal"]);
   assert.equal(of.authorizeScope({ apiKey: key, store: "yourstore", scope: "products:read" }).status, 500);
   const cold = [
     () => of.create(SPEC), () => of.get("key_1"), () => of.list("yourstore"), () => of.revoke("key_1"),
+    () => of.enable("key_1"), () => of.disable("key_1"), () => of.edit([]),
     () => of.rotate("key_1", 0), () => of.update("key_1", {}), () => of.reload(), () => of.reloadIfChanged(),
   ];
   for (const call of cold) fails("invalid_argument", "the registry is closed", call);

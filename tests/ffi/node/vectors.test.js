@@ -11,6 +11,7 @@ loaded();
 const folder = join(BPOS_ROOT, "tests/vectors");
 let cases = 0;
 let calls = 0;
+const codes = new Map(); // of each reason, as the bodies have it
 after(() => console.log(`${cases} cases, ${calls} calls`));
 
 for (const name of readdirSync(folder).filter((file) => file.endsWith(".json"))) {
@@ -28,6 +29,8 @@ for (const name of readdirSync(folder).filter((file) => file.endsWith(".json")))
     }
   });
 }
+
+test("the cases have every reason but internal", () => assert.equal(codes.size, 13, [...codes.keys()].join(" ")));
 
 function check(registry, call, where) {
   const apiKey = call.key_hex === undefined ? call.key : Buffer.from(call.key_hex, "hex");
@@ -57,5 +60,7 @@ function check(registry, call, where) {
     body: body === "" ? null : JSON.parse(body),
   };
   assert.deepEqual(found, expect, where);
+  assert.equal(decision.code, expect.body === null ? "allowed" : expect.body.code, where);
+  codes.set(expect.reason, decision.code);
   return times;
 }

@@ -138,9 +138,10 @@ test('a key is created, changed, rotated and revoked', function () {
     $id = $new->record['id'];
     $first = $new->key->expose();
     same(300, $bpos->update($id, ['rate_limit' => 300])['rate_limit']);
-    $bpos->update($id, ['enabled' => false]);
+    $bpos->disable($id);
     same('disabled_key', ask($bpos, $first)->reason);
-    $bpos->update($id, ['enabled' => true]);
+    $bpos->enable($id);
+    same('allowed', ask($bpos, $first)->reason);
     $second = $bpos->rotate($id, 3600)->key->expose();
     same(['allowed', 'allowed'], [ask($bpos, $first)->reason, ask($bpos, $second)->reason]);
     $third = $bpos->rotate($id, 0)->key->expose();
@@ -150,6 +151,30 @@ test('a key is created, changed, rotated and revoked', function () {
     same(true, $bpos->get($id)['revoked_at'] !== null);
     $counts = array_map(fn ($store) => count($bpos->list($store)), ['yourstore', '', 'other', Bpos::ANY_STORE]);
     same([1, 0, 0, 1], $counts);
+});
+test('several changes are made together, each with its answer', function () {
+    $bpos = registry();
+    $id = $bpos->create(SPEC)->record['id'];
+    same([], $bpos->edit([]));
+    [$made, $changed, $rotated, $disabled] = $bpos->edit([
+        ['create' => [...SPEC, 'name' => 'Another']],
+        ['update' => ['id' => $id, 'patch' => ['rate_limit' => 7]]],
+        ['rotate' => ['id' => $id, 'grace_s' => 0]],
+        ['disable' => $id],
+    ]);
+    same(['Another', 'allowed'], [$made->record['name'], ask($bpos, $made->key->expose())->reason]);
+    same([7, null], [$changed['rate_limit'], $disabled]);
+    same([$id, 'disabled_key'], [$rotated->record['id'], ask($bpos, $rotated->key->expose())->reason]);
+});
+test('of changes of which one is refused none is made', function () {
+    $bpos = registry();
+    $new = $bpos->create(SPEC);
+    $changes = [['revoke' => $new->record['id']], ['enable' => 'key_none']];
+    fails('not_found', 'change 2: there is no key with the id "key_none"', fn () => $bpos->edit($changes));
+    same('allowed', ask($bpos, $new->key->expose())->reason);
+    foreach ([['revoke' => $new->record['id']], [[]], [['erase' => 'key_none']]] as $none) {
+        fails('format', '', fn () => $bpos->edit($none));
+    }
 });
 test('a name may be in any script', function () {
     $name = "Café ☕ Ω \u{1d11e}";
@@ -212,6 +237,14 @@ test('a registry file is seen changing, by this and by another registry', functi
     fails('format', 'the registry document', fn () => $reader->reload());
     same('revoked_key', ask($reader, $key)->reason);
 });
+test('a registry file is made, for its owner alone, and never in the place of another', function () {
+    $path = folder() . '/keys.json';
+    $new = Bpos::init($path)->create(SPEC);
+    same(0600, fileperms($path) & 0777);
+    same('allowed', ask(Bpos::open($path), $new->key->expose())->reason);
+    fails('conflict', '', fn () => Bpos::init($path));
+    same('allowed', ask(Bpos::open($path), $new->key->expose())->reason);
+});
 test('a path may have any bytes but NUL', function () {
     $path = folder() . "/keys \xff\xfe.json";
     file_put_contents($path, DOCUMENT);
@@ -235,11 +268,12 @@ test('after close all is denied with 500, cold calls say so, and closing again d
     $bpos->close();
     $after = ask($bpos, $key);
     same([500, 'internal', false], [$after->status, $after->reason, $after->allowed()]);
-    same('internal', json_decode($after->body())->code);
+    same(['internal', 'internal'], [$after->code(), json_decode($after->body())->code]);
     same(500, $bpos->authorizeScope($key, 'yourstore', 'products:read')->status);
     same(0, $bpos->scopeId('products:read'));
     $cold = [
         fn () => $bpos->create(SPEC), fn () => $bpos->get('key_1'), fn () => $bpos->list('yourstore'),
+        fn () => $bpos->enable('key_1'), fn () => $bpos->disable('key_1'), fn () => $bpos->edit([]),
         fn () => $bpos->revoke('key_1'), fn () => $bpos->reload(), fn () => $bpos->reloadIfChanged(),
     ];
     foreach ($cold as $call) {

@@ -8,26 +8,31 @@ require __DIR__ . '/suite.php';
 
 Bpos::load($argv[1], HOME . '/include/bpos.ffi.h');
 $cases = $calls = 0;
+$codes = []; // of each reason, as the bodies have it
 
 foreach (glob(HOME . '/tests/vectors/*.json') as $path) {
     $file = json_decode(file_get_contents($path), flags: JSON_THROW_ON_ERROR);
     $document = json_encode($file->registry, JSON_UNESCAPED_UNICODE);
     $options = isset($file->policy) ? ['policy' => $file->policy] : [];
     foreach ($file->cases as $case) {
-        test(basename($path) . ": {$case->name}", function () use ($case, $document, $options, &$cases, &$calls) {
+        test(basename($path) . ": {$case->name}", function () use ($case, $document, $options, &$cases, &$calls, &$codes) {
             $bpos = Bpos::fromJson($document, $options);
             foreach ($case->calls as $number => $call) {
-                call($bpos, $call, "call $number:");
+                $codes += call($bpos, $call, "call $number:");
                 $calls += $call->times ?? 1;
             }
             $cases++;
         });
     }
 }
+test('the cases have every reason but internal', function () use (&$codes) {
+    same(13, count($codes), implode(' ', array_keys($codes)));
+});
 echo "$cases cases, $calls calls\n";
 finish();
 
-function call(Bpos $bpos, stdClass $call, string $where): void
+/** Returns the code of the reason. */
+function call(Bpos $bpos, stdClass $call, string $where): array
 {
     $key = isset($call->key_hex) ? hex2bin($call->key_hex) : $call->key;
     $store = $call->store ?? Bpos::ANY_STORE;
@@ -50,4 +55,7 @@ function call(Bpos $bpos, stdClass $call, string $where): void
     same($expect->headers, $decision->headers(), $where);
     same($expect->body === null ? null : (array) $expect->body, json_decode($decision->body(), true), $where);
     same(true, count((array) $expect) === 12, "$where a member of `expect` that nobody compares,");
+    same($expect->body->code ?? 'allowed', $decision->code(), $where);
+
+    return [$expect->reason => $decision->code()];
 }
