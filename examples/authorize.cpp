@@ -6,6 +6,8 @@
 //
 //   c++ -std=c++17 examples/authorize.cpp $(pkg-config --cflags --libs bpos) -o authorize
 //
+// docs/cpp.md says what to add for a library that is where the system does not look.
+//
 // A server does the same: it opens the registry once, and asks it for each request, from any thread.
 #include <cstdlib>
 #include <iostream>

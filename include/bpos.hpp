@@ -181,7 +181,8 @@ struct now {
     std::chrono::microseconds monotonic{0};
 };
 
-/// The number of a scope. The built-in policy's are here; registry::scope() knows those of any policy.
+/// The number of a scope. The built-in policy's are here; registry::require_scope() knows those of any policy. What
+/// needs scope::none is denied, with 500.
 enum class scope : std::uint32_t {
     none = 0,
     products_read = BPOS_SCOPE_PRODUCTS_READ,
@@ -253,11 +254,16 @@ public:
     /// The HTTP status: 200 if the request is allowed; 401, 403 or 429 if not; 500 if bpos could not decide.
     [[nodiscard]] int status() const noexcept { return c_.status; }
 
-    /// Exactly why. For the host: the client is told what body() says. One that a future library has is `internal`
-    /// here.
+    /// Exactly why. For the host: the client is told what code() and body() say. One that a future library has is
+    /// `internal` here.
     [[nodiscard]] bpos::reason reason() const noexcept {
         return c_.reason <= BPOS_REASON_ALLOWED ? bpos::reason{c_.reason} : bpos::reason::internal;
     }
+
+    /// What the client may be told of the reason, for hosts that write a body of their own: the `code` of body(). It is
+    /// the reason's name, but "invalid_key" for the three that a client must not tell apart. Empty if the request is
+    /// allowed.
+    [[nodiscard]] std::string_view code() const noexcept { return allowed() ? "" : bpos_reason_code(c_.reason); }
 
     /// The scope that the operation needs; scope::none if the decision did not come so far.
     [[nodiscard]] scope required_scope() const noexcept { return scope{c_.required_scope}; }
@@ -342,7 +348,7 @@ private:
     friend class registry;
 };
 
-/// A JSON answer with a new key's plaintext, which is nowhere else: {"key": "bpos_...", "record": {...}}. Nothing
+/// A JSON answer with new keys' plaintext, which is nowhere else: {"key": "bpos_...", "record": {...}}. Nothing
 /// prints it by mistake. It is wiped and freed when it goes; copies of what it exposes are the host's to wipe.
 class secret_text : detail::buffer {
 public:
@@ -373,21 +379,19 @@ public:
     /// options_json: such as {"policy": {...}, "read_only": true}, both optional; std::string_view{} for the
     /// defaults.
     [[nodiscard]] static registry open(const std::filesystem::path& path, std::string_view options_json = {}) {
-        detail::check_abi();
-        const std::string& name = path.native();
-        bpos_registry* handle = nullptr;
-        detail::call(bpos_registry_open, name.data(), name.size(), options_json.data(), options_json.size(), &handle);
-        return registry(handle);
+        return opened(bpos_registry_open, path.native(), options_json);
+    }
+
+    /// Makes a registry file without keys, which must not exist yet, and opens it. It belongs to this process's user,
+    /// who alone may read and write it.
+    [[nodiscard]] static registry init(const std::filesystem::path& path, std::string_view options_json = {}) {
+        return opened(bpos_registry_init, path.native(), options_json);
     }
 
     /// Makes a memory registry from a document: the host's own database is the source of truth, and feeds changes in
     /// with apply(). Nothing is ever written.
     [[nodiscard]] static registry from_json(std::string_view json, std::string_view options_json = {}) {
-        detail::check_abi();
-        bpos_registry* handle = nullptr;
-        detail::call(bpos_registry_from_json, json.data(), json.size(), options_json.data(), options_json.size(),
-                     &handle);
-        return registry(handle);
+        return opened(bpos_registry_from_json, json, options_json);
     }
 
     // Deciding
@@ -412,7 +416,8 @@ public:
     }
 
     /// Decides on a request whose scope the host names, now: for hosts that route by themselves. The operation counts
-    /// as writing if the scope does. The target is not known here, so a key in a URL is the host's to refuse.
+    /// as writing if the scope does. The target is not known here, so a key in a URL is the host's to refuse. A scope
+    /// that the policy does not have, scope::none among them, is denied with 500 and reason::internal.
     [[nodiscard]] decision authorize_scope(std::string_view api_key, store of, scope needed) const noexcept {
         decision made{decision::to_be_filled_in{}};
         bpos_authorize_scope(native(), api_key.data(), api_key.size(), of.native().data(), of.native().size(),
@@ -430,7 +435,22 @@ public:
         return made;
     }
 
-    /// The scope of that whole name, such as "products:read"; scope::none if the policy has no such one. Ask once.
+    /// The scope of that whole name, such as "products:read". Ask when the program starts: it throws errc::not_found if
+    /// the policy has no such scope, where find_scope() would have every request denied.
+    [[nodiscard]] scope require_scope(std::string_view name) const {
+        if (!is_open()) throw error(errc::invalid_argument, "the registry was moved from or closed");
+        const scope found = find_scope(name);
+        if (found == scope::none) {
+            std::string shown(name);
+            bpos_redact(shown.data(), shown.size());
+            throw error(errc::not_found, "the policy of this registry has no scope \"" + shown +
+                                             "\": check its spelling; scopes of your own come with a policy of your "
+                                             "own, the option \"policy\"");
+        }
+        return found;
+    }
+
+    /// The same, but scope::none if the policy has no such scope, or if the registry was closed.
     [[nodiscard]] scope find_scope(std::string_view name) const noexcept {
         return scope{bpos_scope_id(native(), name.data(), name.size())};
     }
@@ -446,7 +466,7 @@ public:
         return answer;
     }
 
-    /// Changes parts of a key, and gives its record as it is then. {"enabled": false} disables it.
+    /// Changes parts of a key, and gives its record as it is then.
     text update(std::string_view id, std::string_view patch_json) {
         text answer;
         detail::call(bpos_key_update, native(), id.data(), id.size(), patch_json.data(), patch_json.size(),
@@ -463,11 +483,25 @@ public:
         return answer;
     }
 
+    /// Takes a key out of use until enable(). One that is disabled already stays so.
+    void disable(std::string_view id) { detail::call(bpos_key_disable, native(), id.data(), id.size()); }
+
+    /// Puts a disabled key back into use.
+    void enable(std::string_view id) { detail::call(bpos_key_enable, native(), id.data(), id.size()); }
+
     /// Revokes a key, for good. One that is revoked already stays as it is.
     void revoke(std::string_view id) { detail::call(bpos_key_revoke, native(), id.data(), id.size()); }
 
     /// Forgets a key that is revoked or expired.
     void remove(std::string_view id) { detail::call(bpos_key_remove, native(), id.data(), id.size()); }
+
+    /// Makes several changes together, all or none, from an array such as [{"revoke": "key_..."}, {"create": {...}}]:
+    /// bpos_registry_edit() has all of its forms. Gives an array with an answer to each, in their order.
+    [[nodiscard]] secret_text edit(std::string_view changes_json) {
+        secret_text answers;
+        detail::call(bpos_registry_edit, native(), changes_json.data(), changes_json.size(), answers.out());
+        return answers;
+    }
 
     /// A key's record. It holds neither the key nor its digest.
     [[nodiscard]] text get(std::string_view id) const {
@@ -531,6 +565,14 @@ private:
     };
 
     explicit registry(bpos_registry* handle) noexcept : handle_(handle) {}
+
+    template <class Make>
+    static registry opened(Make* make, std::string_view from, std::string_view options_json) {
+        detail::check_abi();
+        bpos_registry* handle = nullptr;
+        detail::call(make, from.data(), from.size(), options_json.data(), options_json.size(), &handle);
+        return registry(handle);
+    }
 
     std::unique_ptr<bpos_registry, closer> handle_;
 };

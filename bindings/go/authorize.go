@@ -122,7 +122,7 @@ func (r *Registry) AuthorizeBytesAt(request RequestBytes, now Now) Decision {
 	return r.AuthorizeAt(request.view(), now)
 }
 
-// A Scope is the number of a scope in a registry's policy. Zero is no scope.
+// A Scope is the number of a scope in a registry's policy. Zero is no scope: what needs it is denied, 500.
 type Scope uint32
 
 // The scopes of the built-in policy. [Registry.Scope] finds those of a policy of your own.
@@ -140,8 +140,9 @@ const (
 	ScopeWebhooksManage   Scope = C.BPOS_SCOPE_WEBHOOKS_MANAGE
 )
 
-// Scope returns the number of a scope, such as "products:read", or an error that is [ErrNotFound]. Ask once and keep
-// it.
+// Scope returns the number of a scope, such as "products:read", or an error that is [ErrNotFound] if the policy has none
+// of that whole name. Ask when the program starts, and stop there if it fails: with the 0 that comes beside the error,
+// [Registry.AuthorizeScope] denies every request, 500.
 func (r *Registry) Scope(name string) (Scope, error) {
 	var scope Scope
 	err := r.call(func(registry *C.bpos_registry, _ *C.bpos_error) C.bpos_status {
@@ -149,14 +150,15 @@ func (r *Registry) Scope(name string) (Scope, error) {
 		return C.BPOS_OK
 	})
 	if err == nil && scope == 0 {
-		err = &Error{ErrNotFound, fmt.Sprintf("the policy has no scope %q", Redact(name))}
+		err = &Error{ErrNotFound, fmt.Sprintf("the policy of this registry has no scope %q: check its spelling; scopes of "+
+			"your own come with a policy of your own, the option Policy", Redact(name))}
 	}
 	return scope, err
 }
 
 // AuthorizeScope decides on a request whose scope the host names, now: for a host that routes by itself. The
 // operation counts as writing if the scope does. Method and Target are not looked at, so a key in the URL is the
-// host's to refuse. A scope that the policy does not have is denied, 500.
+// host's to refuse. A scope that the policy does not have, 0 among them, is denied, 500, with [ReasonInternal].
 func (r *Registry) AuthorizeScope(request Request, scope Scope) (decision Decision) {
 	registry, in := r.enter()
 	if registry == nil {

@@ -7,12 +7,13 @@
 //	}
 //	defer registry.Close()
 //
-//	authorized := registry.Middleware(func(*http.Request) string { return "yourstore" })
+//	store := func(request *http.Request) string { return bpos.StoreOfHost(request, "brotherpos.ca") }
+//	authorized := registry.Middleware(store, bpos.FollowFile(nil))
 //	return http.ListenAndServe("localhost:8080", authorized(shop))
 //
 // [Registry.Authorize] decides on a request and returns a [Decision]; [Registry.Middleware] does so for net/http.
-// [Registry.Create], [Registry.Rotate], [Registry.Revoke] and others change keys, and return errors that [errors.Is]
-// tells apart. [Redact] and [RedactHandler] keep keys out of logs.
+// [Registry.Create], [Registry.Rotate], [Registry.Revoke] and others change keys, and [Registry.Edit] several together;
+// they return errors that [errors.Is] tells apart. [Redact] and [RedactHandler] keep keys out of logs.
 //
 // Whatever fails denies. The zero Decision is a denial, and so is what a closed or a nil registry answers.
 //

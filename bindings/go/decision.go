@@ -38,9 +38,22 @@ func (d Decision) Status() int {
 	return int(d.c.status)
 }
 
-// Reason returns exactly why, for the host. The client is told what Body says.
+// Reason returns exactly why, for the host. The client is told what Code and Body say.
 func (d Decision) Reason() Reason {
 	return Reason(d.c.reason)
+}
+
+// Code returns what the client may be told of the reason, for a host that writes a body of its own: the code in Body.
+// It is the reason's name, but "invalid_key" for the three reasons that a client must not tell apart. Empty if the
+// request is allowed.
+func (d Decision) Code() string {
+	switch {
+	case d.Allowed():
+		return ""
+	case abiError() != nil:
+		return ReasonInternal.String()
+	}
+	return C.GoString(C.bpos_reason_code(C.uint32_t(d.c.reason)))
 }
 
 // KeyID returns the id of the key, for logs; empty unless the client proved that it holds the secret.

@@ -131,6 +131,33 @@ func ExampleRegistry_Rotate() {
 	// allowed
 }
 
+func ExampleRegistry_Edit() {
+	registry, err := bpos.FromJSON([]byte(`{"version": 1, "keys": []}`))
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer registry.Close()
+	spec := bpos.KeySpec{Name: "Website Sync", Store: "yourstore", Scopes: []string{"products:read"}}
+	leaked, err := registry.Create(spec)
+	if err != nil {
+		log.Fatal(err)
+	}
+
+	edit := registry.Edit()
+	edit.Revoke(leaked.Record.ID)
+	instead := edit.Create(spec) // filled in by Commit
+	if err := edit.Commit(); err != nil {
+		log.Fatal(err)
+	}
+	for _, key := range []bpos.NewKey{leaked, *instead} {
+		request := bpos.Request{APIKey: key.Secret.Expose(), Store: "yourstore", Method: "GET", Target: "/api/v1/products"}
+		fmt.Println(registry.Authorize(request).Reason())
+	}
+	// Output:
+	// revoked_key
+	// allowed
+}
+
 func ExampleError() {
 	_, err := bpos.Open("/nowhere/keys.json")
 	fmt.Println(errors.Is(err, bpos.ErrIO))

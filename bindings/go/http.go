@@ -2,6 +2,7 @@ package bpos
 
 import (
 	"context"
+	"log/slog"
 	"net/http"
 	"net/url"
 	"strings"
@@ -12,13 +13,20 @@ const apiKeyHeader = "X-Api-Key" // X-API-Key as net/http writes it
 // Middleware returns a middleware for net/http: it asks store which store a request is for, decides, and either answers
 // with the denial or passes the request on, as [Decision.Serve] does.
 //
-// A store that is empty matches no key. If store is nil, every request is denied, 500; if it panics, the panic goes on
-// up, and the request goes no further.
-func (r *Registry) Middleware(store func(*http.Request) string) func(http.Handler) http.Handler {
+// A store that is empty matches no key: [StoreOfHost] finds the one that the host names. If store is nil, every request
+// is denied, 500; if it panics, the panic goes on up, and the request goes no further.
+func (r *Registry) Middleware(
+	store func(*http.Request) string, options ...MiddlewareOption,
+) func(http.Handler) http.Handler {
+	var m middleware
+	for _, option := range options {
+		option(&m)
+	}
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
 			var decision Decision // a denial, 500
 			if store != nil {
+				m.follow(r)
 				decision = r.AuthorizeRequest(request, store(request))
 			}
 			decision.Serve(w, request, next)
@@ -26,8 +34,37 @@ func (r *Registry) Middleware(store func(*http.Request) string) func(http.Handle
 	}
 }
 
-// AuthorizeRequest decides on a request, now: the part of Middleware for a host that writes its own, which logs the
-// decision, say, before it calls [Decision.Serve].
+// A MiddlewareOption says what [Registry.Middleware] does besides deciding.
+type MiddlewareOption func(*middleware)
+
+type middleware struct {
+	notReloaded func(error) // nil: the file is not looked at
+}
+
+// FollowFile makes the middleware look, before each request, whether the registry file has changed, and if so read it
+// again: a key that another process has revoked is denied from the next request on. It costs one call to the operating
+// system. While one request reads the file, others are decided by the keys that were in force before.
+//
+// If the file cannot be read, the old keys stay in force, notReloaded is told why, and the next request tries again. If
+// notReloaded is nil, the failure goes to package log/slog.
+func FollowFile(notReloaded func(error)) MiddlewareOption {
+	if notReloaded == nil {
+		notReloaded = func(err error) { slog.Error("bpos: not reloaded, the old keys stay in force", "error", err) }
+	}
+	return func(m *middleware) { m.notReloaded = notReloaded }
+}
+
+func (m *middleware) follow(r *Registry) {
+	if m.notReloaded == nil {
+		return
+	}
+	if _, err := r.ReloadIfChanged(); err != nil {
+		m.notReloaded(err)
+	}
+}
+
+// AuthorizeRequest decides on a request, now: the part of Middleware for a host that writes its own, which calls
+// [Registry.ReloadIfChanged] first, say, and logs the decision before it calls [Decision.Serve].
 func (r *Registry) AuthorizeRequest(request *http.Request, store string) Decision {
 	return r.Authorize(HTTPRequest(request, store))
 }

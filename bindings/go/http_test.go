@@ -6,9 +6,11 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"testing"
 
@@ -211,6 +213,65 @@ func TestAStoreThatCannotBeFoundLetsNobodyThrough(t *testing.T) {
 		if attempt.status != 200 && recorder.Code != attempt.status {
 			t.Errorf("%s: found %d; expected %d", what, recorder.Code, attempt.status)
 		}
+	}
+}
+
+func TestARevocationByAnotherProcessIsSeenAtTheNextRequest(t *testing.T) {
+	path := file(t)
+	other, err := bpos.Open(path) // as another process has it
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	key := create(t, other, bpos.KeySpec{})
+	registry, err := bpos.Open(path, bpos.ReadOnly())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer registry.Close()
+
+	var failures []error
+	notReloaded := func(err error) { failures = append(failures, err) }
+	handler := registry.Middleware(named, bpos.FollowFile(notReloaded))(http.HandlerFunc(shop))
+	expectStatus := func(what string, handler http.Handler, key bpos.NewKey, status int) {
+		t.Helper()
+		request := httptest.NewRequest("GET", target, nil)
+		request.Header.Set("X-API-Key", key.Secret.Expose())
+		recorder := httptest.NewRecorder()
+		handler.ServeHTTP(recorder, request)
+		if recorder.Code != status {
+			t.Errorf("%s: found %d; expected %d", what, recorder.Code, status)
+		}
+	}
+	expectStatus("before", handler, key, 200)
+	late := create(t, other, bpos.KeySpec{})
+	if err := other.Revoke(key.Record.ID); err != nil {
+		t.Fatal(err)
+	}
+	expectStatus("without FollowFile", registry.Middleware(named)(http.HandlerFunc(shop)), key, 200)
+	expectStatus("revoked", handler, key, 401)
+	expectStatus("created", handler, late, 200)
+
+	if err := os.WriteFile(path, []byte("{"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if len(failures) != 0 {
+		t.Errorf("there were the failures %v", failures)
+	}
+	expectStatus("a broken file, and a key that is in force", handler, late, 200)
+	expectStatus("a broken file, and one that is not", handler, key, 401)
+	if len(failures) != 2 {
+		t.Fatalf("there were %d failures: %v", len(failures), failures)
+	}
+	expectError(t, "the failure", failures[0], bpos.ErrFormat, path)
+
+	var log bytes.Buffer
+	defer slog.SetDefault(slog.Default())
+	slog.SetDefault(slog.New(slog.NewTextHandler(&log, nil)))
+	logging := registry.Middleware(named, bpos.FollowFile(nil))(http.HandlerFunc(shop))
+	expectStatus("a failure that goes to slog", logging, late, 200)
+	if text := log.String(); !strings.Contains(text, "level=ERROR") || !strings.Contains(text, path) {
+		t.Errorf("the log is %q", text)
 	}
 }
 

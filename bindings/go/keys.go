@@ -71,11 +71,7 @@ type NewKey struct {
 // but may be lost should the machine stop now; it is not in force here: find it with [Registry.List], revoke it, and
 // create another.
 func (r *Registry) Create(spec KeySpec) (NewKey, error) {
-	spec.ExpiresAt = date(spec.ExpiresAt)
-	if spec.Scopes == nil {
-		spec.Scopes = []string{} // and not null
-	}
-	document, err := form(spec, slices.Concat(spec.Scopes, []string{spec.Name, spec.Store})...)
+	document, err := specForm(spec)
 	if err != nil {
 		return NewKey{}, err
 	}
@@ -93,32 +89,28 @@ func (r *Registry) Create(spec KeySpec) (NewKey, error) {
 // that it is not sure that the file has the change: what it takes away is in force in this process all the same, and
 // what it grants is not. Change the key again once the file can be written.
 func (r *Registry) Update(id string, patch KeyPatch) (Record, error) {
-	texts := patch.Scopes
-	if patch.Name != nil {
-		texts = append(slices.Clone(texts), *patch.Name)
-	}
-	form, err := form(patch, texts...)
+	document, err := patchForm(patch)
 	if err != nil {
 		return Record{}, err
 	}
 	return r.record(func(registry *C.bpos_registry, out *C.bpos_buffer, failure *C.bpos_error) C.bpos_status {
-		return C.bpos_key_update(registry, pointer(id), length(id), pointer(form), length(form), out, failure)
+		return C.bpos_key_update(registry, pointer(id), length(id), pointer(document), length(document), out, failure)
 	})
 }
 
-// Disable takes a key out of use, and Enable brings it back, as Update does.
+// Disable takes a key out of use until Enable. One that is disabled already stays so. When it returns, every decision
+// that starts later denies the key. It fails as Update does.
 func (r *Registry) Disable(id string) error {
-	return r.setEnabled(id, false)
+	return r.call(func(registry *C.bpos_registry, failure *C.bpos_error) C.bpos_status {
+		return C.bpos_key_disable(registry, pointer(id), length(id), failure)
+	})
 }
 
-// Enable brings a disabled key back, as Update does.
+// Enable puts a disabled key back into use. It fails as Update does.
 func (r *Registry) Enable(id string) error {
-	return r.setEnabled(id, true)
-}
-
-func (r *Registry) setEnabled(id string, enabled bool) error {
-	_, err := r.Update(id, KeyPatch{Enabled: &enabled})
-	return err
+	return r.call(func(registry *C.bpos_registry, failure *C.bpos_error) C.bpos_status {
+		return C.bpos_key_enable(registry, pointer(id), length(id), failure)
+	})
 }
 
 // Rotate gives a key another secret. Its id, its limit and what it has counted stay. The secret before works for as
@@ -131,12 +123,12 @@ func (r *Registry) setEnabled(id string, enabled bool) error {
 // then the secret before goes on working. [ErrNotDurable] means that the file was written but may be lost should the
 // machine stop now: the secret before goes on working here until the file is read again; rotate the key again.
 func (r *Registry) Rotate(id string, grace time.Duration) (NewKey, error) {
-	if grace < 0 {
-		return NewKey{}, &Error{ErrInvalidArgument, fmt.Sprintf("the grace is %v; expected 0 or more", grace)}
+	seconds, err := wholeSeconds(grace)
+	if err != nil {
+		return NewKey{}, err
 	}
-	seconds := C.uint64_t(grace / time.Second)
 	return r.newKey(func(registry *C.bpos_registry, out *C.bpos_buffer, failure *C.bpos_error) C.bpos_status {
-		return C.bpos_key_rotate(registry, pointer(id), length(id), seconds, out, failure)
+		return C.bpos_key_rotate(registry, pointer(id), length(id), C.uint64_t(seconds), out, failure)
 	})
 }
 
@@ -180,6 +172,29 @@ func (r *Registry) ListAll() ([]Record, error) {
 }
 
 // ---- How it is said in JSON ----
+
+func specForm(spec KeySpec) (string, error) {
+	spec.ExpiresAt = date(spec.ExpiresAt)
+	if spec.Scopes == nil {
+		spec.Scopes = []string{} // and not null
+	}
+	return form(spec, slices.Concat(spec.Scopes, []string{spec.Name, spec.Store})...)
+}
+
+func patchForm(patch KeyPatch) (string, error) {
+	texts := patch.Scopes
+	if patch.Name != nil {
+		texts = append(slices.Clone(texts), *patch.Name)
+	}
+	return form(patch, texts...)
+}
+
+func wholeSeconds(grace time.Duration) (uint64, error) {
+	if grace < 0 {
+		return 0, &Error{ErrInvalidArgument, fmt.Sprintf("the grace is %v; expected 0 or more", grace)}
+	}
+	return uint64(grace / time.Second), nil
+}
 
 // MarshalJSON writes the members that are to change.
 func (p KeyPatch) MarshalJSON() ([]byte, error) {

@@ -13,7 +13,7 @@ import (
 // A Registry holds the keys of a platform, ready to decide. Any number of goroutines may use it at once, and any of
 // them may change it meanwhile: after a change returns, every decision that starts later is made with it.
 //
-// [Open] and [FromJSON] make one, and Close frees it.
+// [Open], [Init] and [FromJSON] make one, and Close frees it.
 type Registry struct {
 	lifetime lifetime
 	cleanup  runtime.Cleanup
@@ -28,6 +28,17 @@ func Open(path string, options ...Option) (*Registry, error) {
 	form := optionsJSON(options)
 	return open(func(out **C.bpos_registry, failure *C.bpos_error) C.bpos_status {
 		return C.bpos_registry_open(pointer(path), length(path), pointer(form), length(form), out, failure)
+	})
+}
+
+// Init makes a registry file without keys, which must not exist yet, and opens it. The file belongs to this process's
+// user, who alone may read and write it.
+//
+// It fails with [ErrConflict] if such a file exists, and otherwise as Open does.
+func Init(path string, options ...Option) (*Registry, error) {
+	form := optionsJSON(options)
+	return open(func(out **C.bpos_registry, failure *C.bpos_error) C.bpos_status {
+		return C.bpos_registry_init(pointer(path), length(path), pointer(form), length(form), out, failure)
 	})
 }
 

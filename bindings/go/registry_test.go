@@ -203,8 +203,11 @@ func TestAScopeIsNamedByTheHost(t *testing.T) {
 	expect(t, "not held", registry.AuthorizeScope(request, bpos.ScopeSalesRead), 403, bpos.ReasonInsufficientScope)
 	expect(t, "none", registry.AuthorizeScope(request, 0), 500, bpos.ReasonInternal)
 	expect(t, "unknown", registry.AuthorizeScope(request, 99), 500, bpos.ReasonInternal)
-	_, err = registry.Scope("products:raed")
-	expectError(t, "a misspelt scope", err, bpos.ErrNotFound, "products:raed")
+	none, err := registry.Scope("products:raed")
+	expectError(t, "a misspelt scope", err, bpos.ErrNotFound, `"products:raed"`, "spelling", "Policy")
+	if none != 0 {
+		t.Errorf("a misspelt scope is %d", none)
+	}
 }
 
 func TestTimesOutOfRangeDeny(t *testing.T) {
@@ -284,6 +287,42 @@ func TestAThousandGoroutinesSeeTheirOwnDecisionsAndErrors(t *testing.T) {
 		}()
 	}
 	group.Wait()
+}
+
+func TestARegistryFileIsMadeOnce(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "keys.json")
+	policy := bpos.Policy([]byte(`{"scopes": [{"name": "till:open"}], "routes": []}`))
+	registry, err := bpos.Init(path, policy)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer registry.Close()
+	key := create(t, registry, bpos.KeySpec{Scopes: []string{"till:open"}})
+	if of, err := os.Stat(path); err != nil || of.Mode() != 0o600 {
+		t.Errorf("the file is %v, %v", of, err)
+	}
+	again, err := bpos.Init(path, policy)
+	expectError(t, "a file that exists", err, bpos.ErrConflict, path)
+	if again != nil {
+		t.Error("there is a registry")
+	}
+	_, err = bpos.Init("/nowhere/keys.json")
+	expectError(t, "a folder that does not", err, bpos.ErrIO, "/nowhere/keys.json")
+
+	opened, err := bpos.Open(path, policy)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer opened.Close()
+	if _, err := opened.Get(key.Record.ID); err != nil {
+		t.Errorf("the key is not in the file: %v", err)
+	}
+	refused := filepath.Join(filepath.Dir(path), "refused.json")
+	_, err = bpos.Init(refused, bpos.Policy(nil))
+	expectError(t, "no policy", err, bpos.ErrFormat)
+	if _, err := os.Stat(refused); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("a file was made in spite of it: %v", err)
+	}
 }
 
 func TestWhatCannotBeOpenedIsAClearError(t *testing.T) {
@@ -368,6 +407,7 @@ func refuses(t *testing.T, registry *bpos.Registry, kind error) {
 		"Reload": registry.Reload(), "Apply": registry.Apply([]byte("[]")), "Revoke": registry.Revoke("key_1"),
 		"Remove": registry.Remove("key_1"), "Disable": registry.Disable("key_1"), "Enable": registry.Enable("key_1"),
 	}
+	errs["Commit"] = registry.Edit().Commit()
 	_, errs["ReloadIfChanged"] = registry.ReloadIfChanged()
 	_, errs["Export"] = registry.Export()
 	_, errs["Stats"] = registry.Stats()

@@ -114,6 +114,25 @@ check "the right library opens files" loads "$lib" 'none\.json": cannot open'
 # ---- The benchmark and the example ----
 
 check "the benchmark runs" in_folder bindings/go/bench go run . -once
+# The example finds the store in the host, and asks the file before each request: no signal is sent.
+asks() { # HOST EXPECTED-STATUS: of the server at $address
+    curl -s -o "$out/answer" -w '%{http_code}\n' -H "Host: $1" -H "X-API-Key: $key" \
+        "$address/api/v1/products" | tee "$out/status"
+    grep -q "^$2" "$out/status"
+}
+follows() (
+    "$command" init "$out/keys.json"
+    key=$("$command" key create --registry "$out/keys.json" --name Sync --store yourstore --scope products:read)
+    "$out/server" --registry "$out/keys.json" >"$out/address" 2>"$out/server.log" &
+    trap 'kill %1' EXIT
+    until address=$(sed -n 's/^listening on //p' "$out/address") && [ -n "$address" ]; do kill -0 %1 || exit 1; done
+    asks YourStore.brotherpos.ca:443 200 && asks yourstore.example.com 401 && asks eu.yourstore.brotherpos.ca 401 || exit 1
+    "$command" key revoke --registry "$out/keys.json" "$(grep -o 'key_[0-9A-Za-z]*' "$out/keys.json")"
+    asks yourstore.brotherpos.ca. 401 && grep revoked_key "$out/answer" || exit 1
+    echo '{' >"$out/keys.json"
+    asks yourstore.brotherpos.ca 401 && grep 'not reloaded, the old keys stay in force: .*keys.json' "$out/server.log"
+)
+check "examples/go finds the store in the host, and follows the file" follows
 check "examples/go passes the demo" env BPOS_SERVER="$out/server" BPOS_COMMAND="$command" examples/demo.sh
 
 finish

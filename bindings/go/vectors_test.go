@@ -157,6 +157,10 @@ func describe(t *testing.T, registry *bpos.Registry, decision bpos.Decision, sco
 			t.Errorf("the body is no JSON: %v: %s", err, body)
 		}
 	}
+	told := struct{ Code string }{}
+	if body := decision.Body(); len(body) > 0 && json.Unmarshal(body, &told) != nil || told.Code != decision.Code() {
+		t.Errorf("the code is %q, and that of the body %s", decision.Code(), body)
+	}
 	return found
 }
 

@@ -28,9 +28,10 @@ func main() {
 }
 
 func serve() error {
-	path := flag.String("registry", "", "the registry document with the keys; read again on SIGHUP")
+	path := flag.String("registry", "", "the registry document with the keys; read again when it has changed, and on SIGHUP")
 	address := flag.String("listen", "127.0.0.1:0", "where to listen; port 0 takes a free one")
 	oneStore := flag.String("store", "", "the store that every request is for; without it, the request's host names it")
+	domain := flag.String("domain", "brotherpos.ca", "the domain that the stores' hosts are one level below")
 	flag.Parse()
 
 	// This program never changes a key, so it asks for no right to.
@@ -51,7 +52,7 @@ func serve() error {
 	}
 	fmt.Printf("listening on http://%s\n", listener.Addr())
 
-	store := storeOfHost
+	store := func(request *http.Request) string { return bpos.StoreOfHost(request, *domain) }
 	if *oneStore != "" {
 		store = func(*http.Request) string { return *oneStore }
 	}
@@ -67,10 +68,15 @@ func serve() error {
 	return nil
 }
 
-// authorize lets a request through to the shop, or answers it with its denial. It is registry.Middleware(store), and
-// logs. It stands before the router: what is no route of the shop passes it too, so nothing is answered unauthorized.
+// authorize lets a request through to the shop, or answers it with its denial. It is registry.Middleware(store,
+// bpos.FollowFile(nil)), and logs. It stands before the router: what is no route of the shop passes it too, so nothing
+// is answered unauthorized.
 func authorize(registry *bpos.Registry, store func(*http.Request) string, shop http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
+		// One call to the operating system, and a key that another process has revoked is denied from here on.
+		if _, err := registry.ReloadIfChanged(); err != nil {
+			logf("not reloaded, the old keys stay in force: %v", err)
+		}
 		decision := registry.AuthorizeRequest(request, store(request))
 		logf("%s %s %v", request.Method, request.RequestURI, decision)
 		// A shared cache does not know X-API-Key: it would hand one client's answer to the next.
@@ -79,16 +85,8 @@ func authorize(registry *bpos.Registry, store func(*http.Request) string, shop h
 	})
 }
 
-// storeOfHost is the store that the request's host names: "yourstore" for "YourStore.brotherpos.ca:443". A host that
-// cannot be read gives a store that no key belongs to.
-func storeOfHost(request *http.Request) string {
-	label, _, _ := strings.Cut(request.Host, ".")
-	label, _, _ = strings.Cut(label, ":")
-	return strings.ToLower(label)
-}
-
-// reloadOn reads the registry again whenever the signal comes. A bad document changes nothing: the old keys stay in
-// force.
+// reloadOn reads the registry again whenever the signal comes, for an operator who wants to be told how it went. A bad
+// document changes nothing: the old keys stay in force.
 func reloadOn(hangup <-chan os.Signal, registry *bpos.Registry) {
 	for range hangup {
 		err := registry.Reload()

@@ -96,6 +96,24 @@ void a_decision_outlives_its_registry() {
     CHECK(copy.required_scope() == bpos::scope::products_read && copy.body().empty());
 }
 
+void a_client_is_told_the_code_and_not_the_reason() {
+    bpos::registry registry = bpos::registry::from_json(no_keys);
+    const key made = create(registry);
+    const auto told = [&](const bpos::decision& decision, reason why, std::string_view code) {
+        return decision.reason() == why && decision.code() == code && member(decision.body(), "code") == code;
+    };
+    CHECK(told(ask(registry, "bpos_0123456789abcdef"), reason::unknown_key, "invalid_key"));
+    CHECK(told(ask(registry, "bpos_"), reason::malformed_key, "invalid_key"));
+    CHECK(told(ask(registry, made.secret, "otherstore"), reason::wrong_store, "invalid_key"));
+    CHECK(told(ask(registry, {}), reason::missing_key, "missing_key"));
+    CHECK(told(registry.authorize_scope(made.secret, "yourstore", bpos::scope::sales_read), reason::insufficient_scope,
+               "insufficient_scope"));
+    CHECK(told(bpos::decision(), reason::internal, "internal"));
+    CHECK(told(ask(registry, made.secret), reason::allowed, ""));
+    registry.disable(made.id);
+    CHECK(told(ask(registry, made.secret), reason::disabled_key, "disabled_key"));
+}
+
 void a_reason_of_a_future_library_is_internal() {
     bpos_decision future{};
     future.size = sizeof future;
@@ -104,7 +122,7 @@ void a_reason_of_a_future_library_is_internal() {
     bpos::decision decision;
     static_assert(sizeof decision == sizeof future && std::is_trivially_copyable_v<bpos::decision>);
     std::memcpy(static_cast<void*>(&decision), &future, sizeof future);
-    CHECK(is(decision, 401, reason::internal));
+    CHECK(is(decision, 401, reason::internal) && decision.code() == "internal");
     CHECK(to_string(reason{99}) == "internal" && to_string(reason::rate_limited) == "rate_limited");
 }
 
@@ -161,6 +179,18 @@ void a_host_may_name_the_scope() {
     CHECK(is(registry.authorize_scope(secret, "yourstore", bpos::scope{64}), 500, reason::internal));
 }
 
+void a_scope_that_is_required_and_unknown_is_named() {
+    bpos::registry registry = bpos::registry::from_json(no_keys);
+    using bpos::errc;
+    CHECK(registry.require_scope("products:read") == bpos::scope::products_read);
+    CHECK(code_of([&] { (void)registry.require_scope("products:raed"); }, "\"products:raed\"") == errc::not_found);
+    CHECK(code_of([&] { (void)registry.require_scope("products:raed"); }, "check its spelling") == errc::not_found);
+    CHECK(code_of([&] { (void)registry.require_scope({}); }) == errc::not_found);
+    CHECK(code_of([&] { (void)registry.require_scope("bpos_0123456789abcdef"); }, "bpos_0123****") == errc::not_found);
+    registry.close();
+    CHECK(code_of([&] { (void)registry.require_scope("products:read"); }, "closed") == errc::invalid_argument);
+}
+
 void time_is_an_argument() {
     bpos::registry registry = bpos::registry::from_json(no_keys);
     const std::string secret = create(registry).secret;
@@ -200,6 +230,9 @@ void holds_no_keys(Registry& registry) {
     CHECK(code_of([&] { (void)registry.create(spec); }, "registry") == misuse);
     CHECK(code_of([&] { registry.update("key_1", "{}"); }, "registry") == misuse);
     CHECK(code_of([&] { (void)registry.rotate("key_1", 0s); }, "registry") == misuse);
+    CHECK(code_of([&] { registry.disable("key_1"); }, "registry") == misuse);
+    CHECK(code_of([&] { registry.enable("key_1"); }, "registry") == misuse);
+    CHECK(code_of([&] { (void)registry.edit("[]"); }, "registry") == misuse);
     CHECK(code_of([&] { registry.revoke("key_1"); }, "registry") == misuse);
     CHECK(code_of([&] { registry.remove("key_1"); }, "registry") == misuse);
     CHECK(code_of([&] { (void)registry.get("key_1"); }, "registry") == misuse);
@@ -254,11 +287,38 @@ void keys_live_and_end() {
     const std::string third = member(last.expose(), "key");
     CHECK(is(registry.authorize({second, "yourstore", "GET", "/api/v1/products"}), 401, reason::unknown_key));
 
+    for (int i = 0; i < 2; i++) registry.disable(made.id);  // one that is disabled stays so
+    CHECK(is(ask(registry, third), 401, reason::disabled_key));
+    for (int i = 0; i < 2; i++) registry.enable(made.id);
+    CHECK(registry.authorize({third, "yourstore", "GET", "/api/v1/products"}));
+
     registry.revoke(made.id);
     CHECK(is(ask(registry, third), 401, reason::revoked_key));
+    CHECK(code_of([&] { registry.enable(made.id); }, made.id) == bpos::errc::conflict);
+    CHECK(code_of([&] { registry.disable("key_none"); }, "key_none") == bpos::errc::not_found);
     registry.remove(made.id);
     CHECK(is(ask(registry, third), 401, reason::unknown_key));
     CHECK(code_of([&] { (void)registry.get(made.id); }, made.id) == bpos::errc::not_found);
+}
+
+void changes_are_made_together() {
+    bpos::registry registry = bpos::registry::from_json(no_keys);
+    const key made = create(registry), other = create(registry);
+    const std::string changes = R"([{"revoke": ")" + made.id + R"("}, {"disable": ")" + other.id +
+                                R"("}, {"create": )" + std::string(spec) + "}]";
+    const bpos::secret_text answers = registry.edit(changes);
+    const std::string created = member(answers.expose(), "key");
+    CHECK(answers.expose().substr(0, 11) == "[null,null,");
+    CHECK(registry.authorize({created, "yourstore", "GET", "/api/v1/products"}));
+    CHECK(is(ask(registry, made.secret), 401, reason::revoked_key));
+    CHECK(is(ask(registry, other.secret), 401, reason::disabled_key));
+
+    const std::string enabled = R"([{"enable": ")" + other.id + R"("}, {"revoke": "key_none"}])";
+    CHECK(code_of([&] { (void)registry.edit(enabled); }, "change 2") == bpos::errc::not_found);
+    CHECK(is(ask(registry, other.secret), 401, reason::disabled_key));
+    CHECK(code_of([&] { (void)registry.edit(R"([{"enabled": "key_1"}])"); }, "enabled") == bpos::errc::format);
+    const bpos::secret_text none = registry.edit("[]");
+    CHECK(none.expose() == "[]");
 }
 
 void lists_are_of_a_store_or_of_all() {
@@ -319,6 +379,21 @@ void errors_say_what_is_wrong(const std::filesystem::path& folder) {
 
     CHECK(to_string(errc::not_durable) == "not_durable" && to_string(errc::wrong_library) == "wrong_library");
     CHECK(to_string(errc{99}) == "unknown");
+}
+
+void a_file_is_made_once(const std::filesystem::path& folder) {
+    const std::filesystem::path path = folder / "made.json";
+    constexpr auto policy = R"({"policy": {"scopes": [{"name": "till:open"}], "routes": []}})"sv;
+    bpos::registry registry = bpos::registry::init(path, policy);
+    using std::filesystem::perms;
+    CHECK(std::filesystem::status(path).permissions() == (perms::owner_read | perms::owner_write));
+    const bpos::secret_text created =
+        registry.create(R"({"name": "Till 3", "store": "yourstore", "scopes": ["till:open"]})");
+    CHECK(code_of([&] { (void)bpos::registry::init(path); }, "made.json") == bpos::errc::conflict);
+    const bpos::registry opened = bpos::registry::open(path, policy);
+    const bpos::text record = opened.get(member(created.expose(), "id"));
+    CHECK(member(record.view(), "name") == "Till 3");
+    CHECK(code_of([&] { (void)bpos::registry::init(folder / "none" / "keys.json"); }) == bpos::errc::io);
 }
 
 void what_is_not_durable_is_in_force(const std::filesystem::path& folder) {
@@ -397,18 +472,22 @@ int main(int argc, char** argv) {
     }
     a_decision_that_nobody_made_denies();
     a_decision_outlives_its_registry();
+    a_client_is_told_the_code_and_not_the_reason();
     a_reason_of_a_future_library_is_internal();
     a_store_that_was_not_found_matches_no_key();
     a_key_is_bytes();
     a_host_may_name_the_scope();
+    a_scope_that_is_required_and_unknown_is_named();
     time_is_an_argument();
     both_clocks_decide_for_a_named_scope_too();
     a_registry_is_moved_not_copied();
     a_closed_registry_denies();
     keys_live_and_end();
+    changes_are_made_together();
     lists_are_of_a_store_or_of_all();
     answers_are_moved_not_copied();
     errors_say_what_is_wrong(argv[1]);
+    a_file_is_made_once(argv[1]);
     what_is_not_durable_is_in_force(argv[1]);
     a_file_is_read_again(argv[1]);
     threads_share_a_registry();

@@ -61,6 +61,7 @@ check "a store is not a text that vanishes" refused 'use of deleted function' 'r
 check "a decision that vanishes gives no view" refused 'use of deleted function' \
     'auto id = registry.authorize(request).key_id(); (void)id;'
 check "a new key is not printed" refused 'no match for' 'std::cout << registry.create("{}");'
+check "new keys of several changes are not printed" refused 'no match for' 'std::cout << registry.edit("[]");'
 check "a new key that vanishes is not exposed" refused 'use of deleted function' \
     'auto key = registry.create("{}").expose(); (void)key;'
 check "what is refused above would compile otherwise" accepted \

@@ -106,6 +106,8 @@ void compare(const bpos::registry& registry, const bpos::decision& decision, con
     same("the headers", decision.headers(), expect.headers);
     same("the headers, taken apart", taken_apart(decision), expect.headers);
     same("the body", decision.body(), expect.body);
+    const std::string code = "\"code\":\"" + std::string(decision.code()) + '"';
+    CHECK(decision.allowed() ? decision.code().empty() : expect.body.find(code) != std::string::npos);
 }
 
 void replay(const bpos::registry& registry, const asked& call, const expected& expect) {

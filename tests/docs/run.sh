@@ -38,12 +38,13 @@ command -v cargo >/dev/null || lacks cargo "install it by rustup"
 ready
 php -r 'exit(extension_loaded("FFI") ? 0 : 1);' || lacks "PHP's FFI" "install it (Debian: apt-get install php-common)"
 ready
-shown='^([0-9]+ (files|links)|Ran [0-9]+ tests|OK)'
+shown='^([0-9]+ (files|links|names)|Ran [0-9]+ tests|OK)'
 
 # ---- What judges the pages ----
 
 if [ "${#asked[@]}" = 0 ]; then
     check "what judges the pages finds what is wrong" python3 tests/docs/test_docs.py
+    check "every language has the functions that the README says it has" python3 tests/docs/names.py .
     check "every link leads somewhere" python3 tests/docs/links.py .
 fi
 
