@@ -25,6 +25,7 @@ mod edit;
 mod error;
 #[cfg(feature = "ffi")]
 pub mod ffi;
+mod folding;
 mod hazard;
 mod ids;
 mod key;
