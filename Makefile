@@ -16,8 +16,8 @@ RELEASE := $(TARGET)/$(if $(CARGO_BUILD_TARGET),$(CARGO_BUILD_TARGET)/)release
 COMMAND := $(RELEASE)/bpos
 SUITES := tests/c/run.sh tests/cpp/run.sh bindings/go/test.sh bindings/python/test.sh tests/ffi/run.sh \
   tests/install/run.sh tests/docs/run.sh
-PACKAGES := binutils clang cmake curl g++ gcc golang-golang-x-time-dev nodejs npm php-cli pkg-config python3 \
-  python3-venv strace valgrind
+PACKAGES := binutils clang cmake curl g++ gcc golang-github-go-chi-chi-dev golang-golang-x-time-dev nodejs npm php-cli \
+  pkg-config python3 python3-venv strace valgrind
 SOURCES := Cargo.toml Cargo.lock cli/Cargo.toml $(wildcard src/*.rs src/*/*.rs cli/src/*.rs cli/src/*/*.rs)
 
 .PHONY: demo test lib all install uninstall header check bench tools need-cargo need-python3
