@@ -11,8 +11,8 @@ use crate::spelling::decoded;
 /// perhaps a lesser scope.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Siblings {
-    /// A bit for each byte that a segment can begin with and fold to one of the texts.
-    initials: u128,
+    /// A bit for each byte that a segment can begin with and be one of the texts, or fold to it.
+    initials: u64,
     /// In the order of what they are folded to, then of what stands there.
     texts: Vec<Box<[u8]>>,
 }
@@ -26,15 +26,16 @@ impl Siblings {
         }
     }
 
-    /// Whether a segment is one of the texts but for case, or one of them and a suffix after a dot: and not that very
-    /// text.
+    /// Whether a segment that begins with this byte may be one of the texts, or fold to one: seldom, where the texts are
+    /// words and the segments numbers. An empty segment begins with 0.
     #[inline]
-    pub(crate) fn fold(&self, segment: &[u8]) -> bool {
-        // Nearly all segments end here: they are numbers, say, where the texts are words.
-        segment.first().is_some_and(|first| self.initials & initial(*first) != 0) && self.search(segment)
+    pub(crate) fn may_begin_with(&self, first: u8) -> bool {
+        self.initials & initial(first) != 0
     }
 
-    fn search(&self, segment: &[u8]) -> bool {
+    /// Whether a segment is one of the texts but for case, or one of them and a suffix after a dot: and not that very
+    /// text.
+    pub(crate) fn fold(&self, segment: &[u8]) -> bool {
         let dots = segment.iter().enumerate().filter(|(_, byte)| **byte == b'.').map(|(place, _)| place);
         dots.chain([segment.len()]).filter_map(|end| segment.get(..end)).any(|text| {
             let first = self.texts.partition_point(|known| compare(known, text) == Ordering::Less);
@@ -44,8 +45,9 @@ impl Siblings {
     }
 }
 
-fn initial(byte: u8) -> u128 {
-    1 << (byte.to_ascii_lowercase() & 0x7F)
+/// A bit for a byte of ASCII: one for both cases of a letter, and else hardly ever the same for two.
+fn initial(byte: u8) -> u64 {
+    1 << (byte & 0x1F | byte >> 1 & 0x20)
 }
 
 /// How two texts compare when they are folded.
@@ -97,6 +99,22 @@ mod tests {
         ] {
             assert!(folds(segment), "{segment}");
         }
+    }
+
+    #[test]
+    fn whatever_folds_to_a_text_may_begin_it() {
+        for text in 0x21..0x7F_u8 {
+            let mut siblings = Siblings::default();
+            siblings.add(&[text]);
+            for first in [text.to_ascii_lowercase(), text.to_ascii_uppercase(), text, b'%'] {
+                assert!(siblings.may_begin_with(first), "{first:?} for {text:?}");
+            }
+            assert!(!siblings.may_begin_with(0));
+        }
+        let mut siblings = Siblings::default();
+        siblings.add(b"p0");
+        assert!(!siblings.may_begin_with(b'0'));
+        assert!(!Siblings::default().may_begin_with(b'%'));
     }
 
     #[test]

@@ -104,14 +104,17 @@ impl<T> Routes<T> {
     /// `/orders/{id}/{part}` where a router serves `/orders/export/x`.
     fn find(&self, path: &[u8]) -> Result<Option<&T>, Folds> {
         let Cut { start, segment, rest } = cut(path);
-        let literal = self.search(start, segment).ok().and_then(|place| self.literals.get(place));
-        if let Some((_, node)) = literal
-            && let Some(value) = node.below(rest)?
-        {
-            return Ok(Some(value));
-        }
-        if self.siblings.fold(segment) {
-            return Err(Folds);
+        #[expect(clippy::cast_possible_truncation, reason = "the first byte is wanted")]
+        if self.siblings.may_begin_with(start as u8) {
+            let literal = self.search(start, segment).ok().and_then(|place| self.literals.get(place));
+            if let Some((_, node)) = literal
+                && let Some(value) = node.below(rest)?
+            {
+                return Ok(Some(value));
+            }
+            if self.siblings.fold(segment) {
+                return Err(Folds);
+            }
         }
         match self.parameter.as_deref() {
             Some(node) if !segment.is_empty() => node.below(rest),
