@@ -13,6 +13,8 @@ use crate::spelling::decoded;
 pub(crate) struct Siblings {
     /// A bit for each byte that a segment can begin with and be one of the texts, or fold to it.
     initials: u64,
+    /// How long a segment can be and be one of the texts: all of it percent-encoded.
+    longest: usize,
     /// In the order of what they are folded to, then of what stands there.
     texts: Vec<Box<[u8]>>,
 }
@@ -22,6 +24,7 @@ impl Siblings {
         let place = self.texts.binary_search_by(|known| compare(known, text).then((**known).cmp(text)));
         if let Err(place) = place {
             self.texts.insert(place, text.into());
+            self.longest = self.longest.max(3 * text.len());
             self.initials |= folded(text).next().map_or(0, initial) | initial(b'%');
         }
     }
@@ -36,7 +39,9 @@ impl Siblings {
     /// Whether a segment is one of the texts but for case, or one of them and a suffix after a dot: and not that very
     /// text.
     pub(crate) fn fold(&self, segment: &[u8]) -> bool {
-        let dots = segment.iter().enumerate().filter(|(_, byte)| **byte == b'.').map(|(place, _)| place);
+        // What begins a longer suffix is not looked at: a path can be 8,192 bytes of dots.
+        let beginning = segment.iter().take(self.longest + 1).enumerate();
+        let dots = beginning.filter(|(_, byte)| **byte == b'.').map(|(place, _)| place);
         dots.chain([segment.len()]).filter_map(|end| segment.get(..end)).any(|text| {
             let first = self.texts.partition_point(|known| compare(known, text) == Ordering::Less);
             let alike = self.texts.iter().skip(first).take_while(|known| compare(known, text).is_eq());
@@ -65,7 +70,7 @@ mod tests {
 
     fn folds(segment: &str) -> bool {
         let mut siblings = Siblings::default();
-        for text in ["export", "all:export", "@me", "report", "report.json", "Bulk", "bulk", "caf%C3%A9", "v1"] {
+        for text in ["export", "all:export", "@me", "@@", "report", "report.json", "Bulk", "bulk", "caf%C3%A9", "v1"] {
             siblings.add(text.as_bytes());
         }
         siblings.fold(segment.as_bytes())
@@ -85,6 +90,8 @@ mod tests {
             "all%3aexport.json",
             "%40ME",
             "%40me.json",
+            "%40%40.json",
+            "export.........................................",
             "REPORT",
             "report.xml",
             "report.json", // beside "report"
