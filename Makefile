@@ -16,8 +16,9 @@ RELEASE := $(TARGET)/$(if $(CARGO_BUILD_TARGET),$(CARGO_BUILD_TARGET)/)release
 COMMAND := $(RELEASE)/bpos
 SUITES := tests/c/run.sh tests/cpp/run.sh bindings/go/test.sh bindings/python/test.sh tests/ffi/run.sh \
   tests/install/run.sh tests/docs/run.sh
-PACKAGES := binutils clang cmake curl default-jdk-headless g++ gcc golang-golang-x-time-dev libjna-java luajit nginx \
-  nodejs npm php-cli php-fpm pkg-config python3 python3-venv ruby strace valgrind
+PACKAGES := binutils clang cmake curl default-jdk-headless g++ gcc golang-github-go-chi-chi-dev \
+  golang-golang-x-time-dev libjna-java luajit nginx nodejs npm php-cli php-fpm pkg-config python3 python3-venv ruby \
+  strace valgrind
 # Debian has nginx and PHP-FPM there, where not every user looks.
 export PATH := $(PATH):/usr/sbin
 SOURCES := Cargo.toml Cargo.lock cli/Cargo.toml $(wildcard src/*.rs src/*/*.rs cli/src/*.rs cli/src/*/*.rs)

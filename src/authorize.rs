@@ -2,7 +2,7 @@
 //!
 //! | # | check | status | reason |
 //! |---|---|---|---|
-//! | 1 | the target's query, percent-decoded, holds a key | 401 | `key_in_url` |
+//! | 1 | the target's query, as it stands or percent-decoded, holds a key | 401 | `key_in_url` |
 //! | 2 | no key, or an empty one | 401 | `missing_key` |
 //! | 3 | not `bpos_` and 16 to 123 ASCII letters and digits | 401 | `malformed_key` |
 //! | 4 | its digest is not in the registry | 401 | `unknown_key` |

@@ -2,11 +2,15 @@
 
 use std::cmp::Ordering;
 
+use crate::folding::Siblings;
+
 /// A tree whose branches are the segments of paths, literal or one for any, with a value where a path ends.
 #[derive(Debug, Clone)]
 pub(crate) struct Routes<T> {
     /// In the order of their names.
     literals: Vec<(Name, Routes<T>)>,
+    /// The literals again, for segments that are not one of them to every router.
+    siblings: Siblings,
     parameter: Option<Box<Routes<T>>>,
     value: Option<T>,
 }
@@ -35,9 +39,9 @@ impl<T> Tree<T> {
         Self { trunk: trunk.into(), branches: routes }
     }
 
-    /// The value for a path without its leading slash.
+    /// The value for a path without its leading slash; none, too, if a router might find another.
     pub(crate) fn find(&self, path: &[u8]) -> Option<&T> {
-        self.branches.find(path.strip_prefix(&*self.trunk)?)
+        self.branches.find(path.strip_prefix(&*self.trunk)?).ok()?
     }
 }
 
@@ -52,6 +56,9 @@ struct Name {
 
 const START: usize = size_of::<u64>();
 
+/// A path has a segment that some routers take for a literal beside the parameter that it met.
+struct Folds;
+
 /// A segment of a template.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Segment<'a> {
@@ -62,7 +69,7 @@ pub(crate) enum Segment<'a> {
 
 impl<T> Routes<T> {
     pub(crate) fn new() -> Self {
-        Self { literals: Vec::new(), parameter: None, value: None }
+        Self { literals: Vec::new(), siblings: Siblings::default(), parameter: None, value: None }
     }
 
     /// The value of the path that these segments describe, made if there is none yet.
@@ -84,6 +91,7 @@ impl<T> Routes<T> {
         let place = self.search(cut(text).start, text).unwrap_or_else(|place| {
             let name = Name { start: cut(text).start, length: text.len(), text: text.into() };
             self.literals.insert(place, (name, Self::new()));
+            self.siblings.add(text);
             place
         });
         #[expect(clippy::indexing_slicing, reason = "found or inserted there")]
@@ -91,14 +99,33 @@ impl<T> Routes<T> {
     }
 
     /// The value for a path without its leading slash. At each segment a literal is tried before a parameter.
-    fn find(&self, path: &[u8]) -> Option<&T> {
+    ///
+    /// A segment that folds to a literal ends the search, and not this branch of it alone: `/orders/export/X` is no
+    /// `/orders/{id}/{part}` where a router serves `/orders/export/x`.
+    fn find(&self, path: &[u8]) -> Result<Option<&T>, Folds> {
         let Cut { start, segment, rest } = cut(path);
-        let literal = self.search(start, segment).ok().and_then(|place| self.literals.get(place));
-        let parameter = self.parameter.as_deref().filter(|_| !segment.is_empty());
-        [literal.map(|(_, node)| node), parameter].into_iter().flatten().find_map(|node| match rest {
-            Some(rest) => node.find(rest),
-            None => node.value.as_ref(),
-        })
+        #[expect(clippy::cast_possible_truncation, reason = "the first byte is wanted")]
+        if self.siblings.may_begin_with(start as u8) {
+            let literal = self.search(start, segment).ok().and_then(|place| self.literals.get(place));
+            if let Some((_, node)) = literal
+                && let Some(value) = node.below(rest)?
+            {
+                return Ok(Some(value));
+            }
+            if self.siblings.fold(segment) {
+                return Err(Folds);
+            }
+        }
+        match self.parameter.as_deref() {
+            Some(node) if !segment.is_empty() => node.below(rest),
+            _ => Ok(None),
+        }
+    }
+
+    /// The value for what follows this node's segment: the rest of the path, or nothing.
+    #[inline]
+    fn below(&self, rest: Option<&[u8]>) -> Result<Option<&T>, Folds> {
+        rest.map_or_else(|| Ok(self.value.as_ref()), |rest| self.find(rest))
     }
 
     fn search(&self, start: u64, text: &[u8]) -> Result<usize, usize> {
@@ -142,42 +169,116 @@ mod tests {
         template.split('/').map(|text| if text == "*" { Segment::Parameter } else { Segment::Literal(text.as_bytes()) })
     }
 
-    /// Whether a template describes a path, and how it compares to others that do: literals first, from the left.
-    fn matches(template: &str, path: &str) -> Option<Vec<bool>> {
+    /// How one segment of a path meets one of a template. The first is tried first.
+    #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+    enum Meets {
+        Literal,
+        FoldedLiteral,
+        Parameter,
+    }
+
+    fn meets(text: &str, segment: &str) -> Option<Meets> {
+        let (lower, segment_lower) = (text.to_lowercase(), segment.to_lowercase());
+        if text == "*" {
+            (!segment.is_empty()).then_some(Meets::Parameter)
+        } else if text == segment {
+            Some(Meets::Literal)
+        } else {
+            let folds = segment_lower == lower || segment_lower.starts_with(&format!("{lower}."));
+            folds.then_some(Meets::FoldedLiteral)
+        }
+    }
+
+    /// How a path meets a template: in full, or up to the first literal that it folds to.
+    fn way(template: &str, path: &str) -> Option<Vec<Meets>> {
         let (template, path): (Vec<&str>, Vec<&str>) = (template.split('/').collect(), path.split('/').collect());
-        let fits = |(text, segment): (&&str, &&str)| if *text == "*" { !segment.is_empty() } else { text == segment };
-        (template.len() == path.len() && template.iter().zip(&path).all(fits))
-            .then(|| template.iter().map(|text| *text == "*").collect())
+        let mut way = Vec::new();
+        for (text, segment) in template.iter().zip(&path) {
+            way.push(meets(text, segment)?);
+            if way.last() == Some(&Meets::FoldedLiteral) {
+                return Some(way);
+            }
+        }
+        (template.len() == path.len()).then_some(way)
+    }
+
+    /// The template that serves a path: the one that is met first, unless it is met by folding.
+    fn serving<'a>(templates: impl IntoIterator<Item = &'a String>, path: &str) -> Option<&'a String> {
+        let (way, template) =
+            templates.into_iter().filter_map(|template| Some((way(template, path)?, template))).min()?;
+        (!way.contains(&Meets::FoldedLiteral)).then_some(template)
+    }
+
+    /// Whether a router that folds may serve one template where another one was found: it has a literal where the other
+    /// has its first parameter of its own.
+    fn is_served_instead(one: &str, found: &str, path: &str) -> bool {
+        let describes = one.split('/').count() == path.split('/').count()
+            && one.split('/').zip(path.split('/')).all(|(text, segment)| meets(text, segment).is_some());
+        let apart = one.split('/').zip(found.split('/')).find(|(text, other)| text != other);
+        describes && apart.is_some_and(|(_, other)| other == "*")
+    }
+
+    fn tree_of<'a>(templates: impl IntoIterator<Item = &'a String>) -> Tree<String> {
+        let mut routes = Routes::new();
+        for template in templates {
+            routes.entry(segments(template), || template.clone());
+        }
+        Tree::new(routes)
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2_000))]
+
         #[test]
         fn the_first_of_the_matching_templates_is_found(
-            templates in proptest::collection::hash_set("(a|b|\\*|longest1|longest12|longest13)(/(a|b|\\*|longest12)){0,3}", 1..12),
-            path in "(a|b|c|longest1|longest12|longest13|longest)?(/(a|b|longest12|)?){0,3}",
+            templates in proptest::collection::hash_set(
+                "(a|A|b|a\\.b|\\*|longest1|longest12|Longest13)(/(a|b|B|a\\.b|\\*|longest12)){0,3}", 1..12
+            ),
+            path in "(a|A|b|B|a\\.b|A\\.b\\.c|a\\.|c|\\.a|longest1|longest12|longest13|Longest|LONGEST12)?(/(a|A|b|b\\.c|longest12|)?){0,3}",
         ) {
-            let mut routes = Routes::new();
-            for template in &templates {
-                routes.entry(segments(template), || template.clone());
+            let tree = tree_of(&templates);
+            let found = tree.find(path.as_bytes());
+            prop_assert_eq!(found, serving(&templates, &path));
+            if let Some(found) = found {
+                let instead = templates.iter().find(|template| is_served_instead(template, found, &path));
+                prop_assert_eq!(instead, None, "{} found {}", path, found);
             }
-            let expected = templates.iter().filter_map(|template| Some((matches(template, &path)?, template))).min();
-            let tree = Tree::new(routes);
-            prop_assert_eq!(tree.find(path.as_bytes()), expected.map(|(_, template)| template));
         }
 
         /// The same under a trunk, which a path can have in part, in full or with more behind it.
         #[test]
         fn paths_that_begin_alike_are_found_too(
             templates in proptest::collection::hash_set("api/v1(/(a|b|\\*)){0,2}", 1..6),
-            path in "(api|api/v1|api/v2|v1|api/)?(/(a|b|)){0,2}",
+            path in "(api|api/v1|API/v1|api/v1\\.x|api/v2|v1|api/)?(/(a|b|B|a\\.b|)){0,2}",
         ) {
-            let mut routes = Routes::new();
-            for template in &templates {
-                routes.entry(segments(template), || template.clone());
-            }
-            let expected = templates.iter().filter_map(|template| Some((matches(template, &path)?, template))).min();
-            let tree = Tree::new(routes);
-            prop_assert_eq!(tree.find(path.as_bytes()), expected.map(|(_, template)| template));
+            let tree = tree_of(&templates);
+            prop_assert_eq!(tree.find(path.as_bytes()), serving(&templates, &path));
+        }
+    }
+
+    /// A literal leads nowhere, and the parameter beside it is tried: but not where a router finds its way below the
+    /// literal.
+    #[test]
+    fn a_segment_that_folds_ends_the_search() {
+        let templates = ["orders/export/x", "orders/*/*", "orders/*", "files/Report/x", "files/report/y", "files/*/*"];
+        let templates = templates.map(String::from);
+        let tree = tree_of(&templates);
+        for (path, expected) in [
+            ("orders/17/X", Some("orders/*/*")),
+            ("orders/export/y", Some("orders/*/*")),
+            ("orders/export", Some("orders/*")),
+            ("orders/export/x", Some("orders/export/x")),
+            ("orders/export/X", None),
+            ("orders/export/x.json", None),
+            ("orders/Export/x", None),
+            ("orders/Export/y", None),
+            ("orders/export.json", None),
+            ("files/report/z", None), // a router may have taken it for "Report"
+            ("files/Report/y", None),
+            ("files/report/y", Some("files/report/y")),
+            ("files/reports/y", Some("files/*/*")),
+        ] {
+            assert_eq!(tree.find(path.as_bytes()).map(String::as_str), expected, "{path}");
         }
     }
 }

@@ -43,7 +43,7 @@ fn compare(one: &[u8], other: &[u8]) -> Ordering {
     decoded(one).cmp(decoded(other))
 }
 
-fn decoded(mut text: &[u8]) -> impl Iterator<Item = u8> {
+pub(crate) fn decoded(mut text: &[u8]) -> impl Iterator<Item = u8> {
     std::iter::from_fn(move || {
         let (byte, after) = encoded_byte(text).or_else(|| text.split_first().map(|(byte, after)| (*byte, after)))?;
         text = after;

@@ -16,6 +16,8 @@ need_go
 need_libraries
 [ -d /usr/share/gocode/src/golang.org/x/time/rate ] ||
     lacks "golang.org/x/time" "install it (Debian: apt-get install golang-golang-x-time-dev)"
+[ -d /usr/share/gocode/src/github.com/go-chi/chi/middleware ] ||
+    lacks "chi" "install it (Debian: apt-get install golang-github-go-chi-chi-dev)"
 command=$(realpath -m "${BPOS_COMMAND:-$target/release/bpos}")
 [ -x "$command" ] || lacks "$command" "run \`cargo build --release --package bpos-cli\`, or name it in BPOS_COMMAND"
 ready
@@ -52,7 +54,7 @@ formatted() {
     [ -z "$badly" ]
 }
 check "gofmt" formatted
-for folder in bindings/go bindings/go/bench examples/go; do
+for folder in bindings/go bindings/go/bench bindings/go/routers examples/go; do
     check "go vet $folder" in_folder "$folder" go vet ./...
 done
 
@@ -64,6 +66,8 @@ check "go test, the collector always running" env GOGC=1 GODEBUG=cgocheck=1 bash
     "cd '$binding' && go test -count=1 ./..."
 check "go test, every pointer that crosses checked" env GOEXPERIMENT=cgocheck2 bash -c \
     "cd '$binding' && go test -count=1 ./..."
+
+check "go test, behind chi" in_folder bindings/go/routers go test -count=1 ./...
 
 # ---- Linking ----
 

@@ -71,7 +71,7 @@ pub(crate) enum Command {
     Scopes,
     /// Mask the keys in a text: a filter for logs
     ///
-    /// Copies standard input to standard output, line by line as it comes. Of each key its first characters stay
+    /// Copies standard input to standard output as it comes. Of each key its first characters stay
     /// (bpos_ and four more), and the rest becomes asterisks. The text may be in any encoding that has ASCII in it.
     #[command(
         after_long_help = "Examples:\n  server 2>&1 | bpos redact >>server.log\n  bpos redact <old.log >clean.log\n\n\

@@ -2,13 +2,13 @@
 
 use std::io::{ErrorKind, Read, Write, stdin, stdout};
 
+use bpos::Redactor;
+
 use crate::failure::{Exit, Failure, Outcome};
 use crate::output::tell;
 
 /// How much is read at once.
 const CHUNK: usize = 64 * 1024;
-/// A line that is longer is passed on in pieces, cut where no key can be.
-const LONG_LINE: usize = 1024 * 1024;
 
 pub(crate) fn run(json: bool) -> Outcome {
     let keys = match filter(&mut stdin().lock(), &mut stdout().lock()) {
@@ -22,46 +22,32 @@ pub(crate) fn run(json: bool) -> Outcome {
     Ok(())
 }
 
-/// Copies a text with its keys masked, each line as soon as it is whole. Says how many keys there were.
+/// Copies a text with its keys masked, at once but for what may be the beginning of a key. Says how many keys there were.
 fn filter(input: &mut impl Read, output: &mut impl Write) -> std::io::Result<usize> {
-    let (mut held, mut keys) = (Vec::new(), 0);
-    let mut chunk = vec![0; CHUNK];
+    let (mut redactor, mut keys) = (Redactor::default(), 0);
+    let (mut chunk, mut masked) = (vec![0; CHUNK], Vec::new());
     loop {
         let read = match input.read(&mut chunk) {
             Err(error) if error.kind() == ErrorKind::Interrupted => continue,
             read => read?,
         };
-        held.extend_from_slice(chunk.get(..read).unwrap_or_default());
-        let whole = if read == 0 { held.len() } else { sure_end(&held, read) };
-        if let Some(lines) = held.get_mut(..whole).filter(|lines| !lines.is_empty()) {
-            keys += bpos::redact_in_place(lines);
-            output.write_all(lines)?;
-            output.flush()?;
-            held.drain(..whole);
-        }
         if read == 0 {
+            redactor.finish(&mut masked);
+            output.write_all(&masked)?;
+            output.flush()?;
             return Ok(keys);
         }
-    }
-}
-
-/// Up to where no key can go on in what is still to come: the last line break or, in a long line, the last character
-/// that no key has. Only what was just read need be looked at.
-fn sure_end(held: &[u8], fresh: usize) -> usize {
-    let of_a_key = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'%');
-    let new = held.len() - fresh;
-    let last = |wanted: &dyn Fn(&u8) -> bool, from: usize| {
-        held.get(from..).and_then(|part| part.iter().rposition(wanted)).map(|at| from + at + 1)
-    };
-    match last(&|byte| *byte == b'\n', new) {
-        Some(end) => end,
-        None if held.len() > LONG_LINE => last(&|byte| !of_a_key(byte), 0).unwrap_or(0),
-        None => 0,
+        keys += redactor.push(chunk.get(..read).unwrap_or_default(), &mut masked);
+        output.write_all(&masked)?;
+        output.flush()?;
+        masked.clear();
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+
     use super::*;
 
     /// Hands its text out in pieces of one size.
@@ -85,19 +71,58 @@ mod tests {
 
     #[test]
     fn a_key_is_masked_however_it_arrives() {
-        let text = b"GET /?k=bpos_abcdEFGH0123456789 \xff\xfe\nbpos%5FabcdEFGH0123456789 and bpos_short\nlast bpos_abcdEFGH01234567";
-        let expected = b"GET /?k=bpos_abcd************** \xff\xfe\nbpos%5Fabcd************** and bpos_short\nlast bpos_abcd************";
+        let text = b"GET /?k=bpos_abcdEFGH0123456789 \xff\xfe\nbpos%5FabcdEFGH0123%345678%39 and bpos_short\nlast bpos_abcdEFGH01234567";
+        let expected = b"GET /?k=bpos_abcd************** \xff\xfe\nbpos%5Fabcd****************** and bpos_short\nlast bpos_abcd************";
         for size in 1..=text.len() {
             assert_eq!(filtered(text, size), (expected.to_vec(), 3), "pieces of {size}");
         }
     }
 
+    /// Text without separators, of which all but a little must be written before more is read.
+    struct Run<'a> {
+        text: &'a [u8],
+        pieces: usize,
+        behind: &'a Cell<usize>,
+    }
+
+    impl Read for Run<'_> {
+        fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+            assert!(self.behind.get() < 100, "{} bytes were not passed on", self.behind.get());
+            if self.pieces == 0 {
+                return Ok(0);
+            }
+            self.pieces -= 1;
+            buffer.iter_mut().zip(self.text.iter().cycle()).for_each(|(byte, next)| *byte = *next);
+            self.behind.set(self.behind.get() + buffer.len());
+            Ok(buffer.len())
+        }
+    }
+
+    struct Passed<'a>(&'a Cell<usize>);
+
+    impl Write for Passed<'_> {
+        fn write(&mut self, written: &[u8]) -> std::io::Result<usize> {
+            self.0.set(self.0.get() - written.len());
+            Ok(written.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// Each byte is looked at but a few times, and few are kept, however long a line or a word is.
     #[test]
-    fn a_line_without_an_end_is_passed_on_in_pieces() {
-        let mut text = b"words and ".repeat(150_000);
-        text.extend_from_slice(b"bpos_abcdEFGH0123456789");
+    fn a_run_without_separators_is_passed_on_as_it_comes() {
+        for (text, keys) in [("x", 0), ("b", 0), ("%41", 0), ("%", 0), ("bpos", 0), ("bpos_abcdefghijklmno_", 0)] {
+            let behind = Cell::new(0);
+            let mut input = Run { text: text.as_bytes(), pieces: 128, behind: &behind };
+            assert_eq!(filter(&mut input, &mut Passed(&behind)).unwrap(), keys, "{text}");
+            assert_eq!(behind.get(), 0, "{text}");
+        }
+        let text = [&b"bpos_"[..], &b"x".repeat(8 << 20)].concat();
         let (output, keys) = filtered(&text, CHUNK);
         assert_eq!((output.len(), keys), (text.len(), 1));
-        assert!(output.ends_with(b"words and bpos_abcd**************"));
+        assert!(output.starts_with(b"bpos_xxxx*") && output.iter().skip(9).all(|byte| *byte == b'*'));
     }
 }

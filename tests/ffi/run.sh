@@ -66,25 +66,28 @@ check "PHP: a server, with preloaded FFI" timeout 60 php tests/ffi/php/server.ph
 
 # ---- Node.js ----
 
-node_modules() { # koffi, as the lock file has it
-    local lock=examples/node/package-lock.json
-    if ! cmp --silent "$lock" "$tools/node/package-lock.json" || [ ! -e "$tools/node/ready" ]; then
-        rm -rf "$tools/node"
-        mkdir -p "$tools/node"
-        cp examples/node/package.json "$lock" "$tools/node"
-        npm ci --prefix "$tools/node" --no-audit --no-fund --loglevel=error && touch "$tools/node/ready"
+node_modules() { # FOLDER PLACE: the packages of a lock file, in a place
+    if ! cmp --silent "$1/package-lock.json" "$2/package-lock.json" || [ ! -e "$2/ready" ]; then
+        rm -rf "$2"
+        mkdir -p "$2"
+        cp "$1/package.json" "$1/package-lock.json" "$2"
+        npm ci --prefix "$2" --no-audit --no-fund --loglevel=error && touch "$2/ready"
     fi
 }
-check "Node.js: koffi by npm ci" node_modules
-mkdir "$out/node"
+check "Node.js: koffi by npm ci" node_modules examples/node "$tools/node"
+check "Node.js: Express by npm ci" node_modules tests/ffi/node/routers "$tools/node-routers"
+mkdir "$out/node" "$out/routers"
 cp examples/node/*.js examples/node/package.json tests/ffi/node/*.js "$out/node"
 ln -s "$tools/node/node_modules" "$out/node/node_modules"
+cp tests/ffi/node/routers/{package.json,routers.test.js} "$out/routers"
+ln -s "$tools/node-routers/node_modules" "$out/routers/node_modules"
 
 export BPOS_ROOT=$root BPOS_LIBRARY=$library BPOS_HEADER=$header NEWER=$out/newer.so OLDER=$out/older.so
 check "Node.js: the layout of the structs" same "'$out/layout'" "node '$out/node/layout.js'"
 for each in vectors load behaviour server workers; do
     check "Node.js: $each" timeout 120 node --expose-gc --test --test-reporter=tap "$out/node/$each.test.js"
 done
+check "Node.js: routers" timeout 120 node --test --test-reporter=tap "$out/routers/routers.test.js"
 
 # ---- The programs of docs/other-languages.md ----
 

@@ -822,7 +822,13 @@ def key_in_url_table(key):
         ("a malformed percent sign in the prefix", f"{path}?q=bp%zzos_{key[5:]}", fine),
         ("half a sequence in the prefix", f"{path}?q=bpos%5{'G' * 36}", fine),
         ("a malformed percent sign after the prefix", f"{path}?q=bpos_%zz0123456789abc", fine),
-        ("its first letter taken into a percent sequence", f"{path}?q=%b{key}", fine),
+        # As it stands it is there, though decoding takes its first letter for a digit.
+        ("its first letter taken into a percent sequence", f"{path}?q=%b{key}", found),
+        ("its first letter taken into the byte 0xAB", f"{path}?q=%A{key}", found),
+        ("its first letter taken into a letter", f"{path}?q=%4{key}", found),
+        ("its first letter taken, and a later one encoded", f"{path}?q=%A{key[:9]}%{ord(key[9]):02x}{key[10:]}", found),
+        ("its first letter taken, 15 characters", f"{path}?q=%Abpos_{sixteen[1:]}", fine),
+        ("its first letter taken by decoding, another for it", f"{path}?q=%A{key[1:]}", fine),
         ("a percent sign put before its letter's digits", f"{path}?q=%6%32pos_{key[5:]}", fine),
         # Found at any place.
         ("after a prefix that is cut short", f"{path}?q=bpos_abc{key}", found),
@@ -899,7 +905,8 @@ def single_paths():
     yield case("path: a parameter's route does not serve a literal path", routed("PUT", "/api/v1/customers", None))
     yield case("path: a literal path has no other methods", routed("GET", "/api/v1/products/bulk", None))
     yield case("path: not quite that literal path", routed("GET", "/api/v1/products/bulky", "products:read"))
-    yield case("path: that literal path in upper case", routed("GET", "/api/v1/products/BULK", "products:read"))
+    for name, target, scope in FOLDED:
+        yield case(f"path: {name}", routed("GET", target, scope))
 
 
 def methods():
@@ -1089,6 +1096,27 @@ PATHS = [
     # How long.
     ("8,192 bytes", "/api/v1/receipts/" + "a" * (8192 - len("/api/v1/receipts/")), RECEIPTS),
     ("8,193 bytes", "/api/v1/receipts/" + "a" * (8193 - len("/api/v1/receipts/")), None),
+]
+
+# Some routers ignore case or cut off a suffix. What they would serve as a text beside the parameter meets none.
+FOLDED = [
+    ("that literal path in upper case", "/api/v1/products/BULK", None),
+    ("one letter of that literal path in upper case", "/api/v1/products/bulK", None),
+    ("that literal path with a suffix", "/api/v1/products/bulk.json", None),
+    ("that literal path with a suffix, a slash and a query", "/api/v1/products/bulk.json/?page=2", None),
+    ("that literal path with two suffixes", "/api/v1/products/bulk.tar.gz", None),
+    ("that literal path with a dot", "/api/v1/products/bulk.", None),
+    ("that literal path in upper case with a suffix", "/api/v1/products/Bulk.JSON", None),
+    ("that literal path after a dot", "/api/v1/products/.bulk", PRODUCTS),
+    ("that literal path with a hyphen and more", "/api/v1/products/bulk-json", PRODUCTS),
+    ("that literal path with an encoded text", "/api/v1/products/bulk%20", PRODUCTS),
+    ("that literal path as a suffix", "/api/v1/products/17.bulk", PRODUCTS),
+    ("a parameter with a suffix", "/api/v1/products/17.json", PRODUCTS),
+    ("that literal where none is beside the parameter", "/api/v1/customers/BULK", CUSTOMERS),
+    ("another literal in another case", "/api/v1/inventory/Adjustments", None),
+    ("another literal with a suffix", "/api/v1/inventory/adjustments.json", None),
+    ("another literal in another case, with what is behind it", "/api/v1/inventory/Adjustments/17", None),
+    ("a text behind a parameter in another case", "/api/v1/customers/17/Loyalty", None),
 ]
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -1462,9 +1490,11 @@ HOST_POLICY = {
         {"method": "POST", "path": "/api/v1/orders/archive", "scope": "orders:read"},
         {"method": "GET", "path": "/api/v1/orders/latest", "scope": "orders:readonly"},
         {"method": "GET", "path": "/api/v1/orders/all:export", "scope": "orders:admin"},
+        {"method": "GET", "path": "/api/v1/orders/latest.csv", "scope": "reports:run"},
         {"method": "GET", "path": "/api/v1/orders/caf%C3%A9", "scope": "orders:admin"},
         {"method": "GET", "path": "/stores/{store}/orders/{order}/items/{item}", "scope": "orders:read"},
         {"method": "PATCH", "path": "/stores/{store}/orders/{order}/items/{item}", "scope": "orders:write"},
+        {"method": "GET", "path": "/stores/all/orders/{order}/items/export", "scope": "orders:admin"},
         {"method": "POST", "path": "/reports/preview", "scope": "reports:run", "writes": False},
         {"method": "POST", "path": "/reports/run", "scope": "reports:run"},
         {"method": "GET", "path": "/preorders", "scope": "preorders:read"},
@@ -1526,13 +1556,36 @@ HOST_REQUESTS = [
     ("PUT", "/api/v1/orders/search", None, None),
     ("DELETE", "/api/v1/orders/search", None, None),
     ("GET", "/api/v1/orders/searches", "orders:read", False),
-    ("GET", "/api/v1/orders/Search", "orders:read", False),
     ("POST", "/api/v1/orders/archive", "orders:read", True),
     ("GET", "/api/v1/orders/archive", None, None),
     ("GET", "/api/v1/orders/latest", "orders:readonly", False),
     ("HEAD", "/api/v1/orders/latest", "orders:readonly", False),
     ("PUT", "/api/v1/orders/latest", None, None),
     ("DELETE", "/api/v1/orders/latest", None, None),
+    # A router that ignores case, or cuts off a suffix, serves the text. A text of the policy is that text.
+    ("GET", "/api/v1/orders/Search", None, None),
+    ("POST", "/api/v1/orders/Search", None, None),
+    ("DELETE", "/api/v1/orders/LATEST", None, None),
+    ("GET", "/api/v1/orders/latest.json", None, None),
+    ("GET", "/api/v1/orders/latest.csv", "reports:run", False),
+    ("GET", "/api/v1/orders/latest.csv/", "reports:run", False),
+    ("GET", "/api/v1/orders/latest.CSV", None, None),
+    ("GET", "/api/v1/orders/latest.csv.gz", None, None),
+    ("GET", "/api/v1/orders/latest-csv", "orders:read", False),
+    ("GET", "/api/v1/orders/All:export", None, None),
+    ("GET", "/api/v1/orders/All%3Aexport", None, None),
+    ("GET", "/api/v1/orders/all%3Aexport.json", None, None),
+    ("GET", "/api/v1/orders/CAF%C3%A9", None, None),
+    ("GET", "/api/v1/orders/caf%C3%A9.json", None, None),
+    # The same where more segments follow, and below a text that the path has.
+    ("GET", "/stores/all/orders/b/items/export", "orders:admin", False),
+    ("GET", "/stores/all/orders/b/items/c", "orders:read", False),
+    ("GET", "/stores/all/orders/export/items/c", "orders:read", False),
+    ("GET", "/stores/all/orders/b/items/EXPORT", None, None),
+    ("GET", "/stores/all/orders/b/items/export.json", None, None),
+    ("GET", "/stores/ALL/orders/b/items/export", None, None),
+    ("GET", "/stores/ALL/orders/b/items/c", None, None),
+    ("GET", "/stores/a/orders/b/items/EXPORT", "orders:read", False),
     # A router that decodes a segment first serves the text, whatever its spelling.
     ("GET", "/api/v1/orders/all:export", "orders:admin", False),
     ("GET", "/api/v1/orders/all%3Aexport", None, None),
@@ -1824,7 +1877,10 @@ class Model:
 
     def decide(self, request):
         path, _, query = request.get("target", "").encode().partition(b"?")
-        if re.search(rb"bpos_[0-9A-Za-z]{16}", percent_decoded(query)):
+        # A key may begin anywhere, also where one who decodes from the start sees the end of a percent-encoding.
+        longest = 3 * len("bpos_0123456789abcdef")
+        begins = (percent_decoded(query[start:start + longest]) for start in range(len(query)))
+        if any(re.match(rb"bpos_[0-9A-Za-z]{16}", text) for text in begins):
             return answer("key_in_url")
 
         key = bytes.fromhex(request["key_hex"]) if "key_hex" in request else (request["key"] or "").encode()
@@ -1872,13 +1928,13 @@ class Model:
                     return scope["name"], scope.get("writes", not scope["name"].endswith(":read"))
             raise ValueError(f"no such scope: {request['scope']}")
 
-        if names_otherwise(path, self.policy["routes"]):
+        if not is_plain(path) or names_otherwise(path, self.policy["routes"]):
             return None, False
-        matching = [route for route in self.policy["routes"] if path_matches(path, route["path"])]
-        # A path that is written out in the policy belongs to its own routes alone.
-        if any("{" not in route["path"] for route in matching):
-            matching = [route for route in matching if "{" not in route["path"]]
-        assert len({route["path"] for route in matching}) <= 1, f"the model does not know which route {path!r} meets"
+        ways = [(way(path, route["path"]), route) for route in self.policy["routes"]]
+        first = min((steps for steps, _ in ways if steps is not None), default=None)
+        if first is None or FOLDED_TEXT in first:
+            return None, False
+        matching = [route for steps, route in ways if steps == first]
         for route in matching:
             if request["method"] == route["method"] or (request["method"] == "HEAD" and route["method"] == "GET"):
                 return route["scope"], route.get("writes", route["method"] not in ("GET", "HEAD"))
@@ -1956,15 +2012,32 @@ def body(status, reason, scope, retry_after_s):
     return members
 
 
-def path_matches(path, template):
-    if not is_plain(path):
-        return False
-    if path.endswith(b"/"):
-        path = path[:-1]
-    segments, wanted = path.split(b"/"), template.encode().split(b"/")
-    if len(segments) != len(wanted):
-        return False
-    return all(segment == want or (want.startswith(b"{") and segment != b"") for segment, want in zip(segments, wanted))
+# How a segment of a path meets one of a route: what is tried first is less.
+TEXT, FOLDED_TEXT, PARAMETER = range(3)
+LOWER = str.maketrans("ABCDEFGHIJKLMNOPQRSTUVWXYZ", "abcdefghijklmnopqrstuvwxyz")
+
+
+def way(path, template):
+    """How a path meets the segments of a route: all of them, or those up to a text that only some routers would see
+    there. None: not at all."""
+    segments, wanted = path.removesuffix(b"/").split(b"/"), template.encode().split(b"/")
+    steps = []
+    for segment, want in zip(segments, wanted):
+        if want.startswith(b"{"):
+            if segment == b"":
+                return None
+            steps.append(PARAMETER)
+        elif segment == want:
+            steps.append(TEXT)
+        elif want and f"{lower(segment)}.".startswith(f"{lower(want)}."):
+            return [*steps, FOLDED_TEXT]
+        else:
+            return None
+    return steps if len(segments) == len(wanted) else None
+
+
+def lower(segment):
+    return percent_decoded(segment).decode("latin-1").translate(LOWER)
 
 
 def names_otherwise(path, routes):
