@@ -6,6 +6,7 @@
 # make uninstall PREFIX=/usr/local DESTDIR=    takes them away again
 # make header include/bpos.h and include/bpos.ffi.h, from the source
 # make check  formatting, lints, documentation
+# make targets  that it compiles for 32 bits, and on Windows says why it does not
 # make bench  what a decision costs, beside the hash of its key
 
 CARGO ?= cargo
@@ -20,7 +21,7 @@ PACKAGES := binutils clang cmake curl g++ gcc golang-golang-x-time-dev nodejs np
   python3-venv strace valgrind
 SOURCES := Cargo.toml Cargo.lock cli/Cargo.toml $(wildcard src/*.rs src/*/*.rs cli/src/*.rs cli/src/*/*.rs)
 
-.PHONY: demo test lib all install uninstall header check bench tools need-cargo need-python3
+.PHONY: demo test lib all install uninstall header check targets bench tools need-cargo need-python3
 
 demo: need-cargo need-curl
 	$(CARGO) build --release --example server
@@ -65,6 +66,9 @@ check:
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets --all-features -- --deny warnings
 	RUSTDOCFLAGS="--deny warnings" $(CARGO) doc --workspace --all-features --no-deps
+
+targets:
+	tests/targets/run.sh
 
 bench:
 	$(CARGO) bench --bench authorize --bench lifecycle
