@@ -117,7 +117,7 @@ where_it_was_built() {
     [ "$HOME" = / ] || folders+=("$HOME/")
     for file in "$lib/libbpos.so.$abi" "$lib/libbpos.a" "$command"; do
         if strings -a "$file" | grep -F "${folders[@]/#/--regexp=}"; then
-            echo "$file names these; \`make all\` builds it without"
+            echo "$file names these: remove it, and run \`make all\`, which builds it without"
             return 1
         fi
     done
