@@ -6,6 +6,7 @@
 # make uninstall PREFIX=/usr/local DESTDIR=    takes them away again
 # make header include/bpos.h and include/bpos.ffi.h, from the source
 # make check  formatting, lints, documentation
+# make targets  that it compiles for 32 bits, and on Windows says why it does not
 # make bench  what a decision costs, beside the hash of its key
 
 CARGO ?= cargo
@@ -14,6 +15,7 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 LIB := $(TARGET)/lib
 RELEASE := $(TARGET)/$(if $(CARGO_BUILD_TARGET),$(CARGO_BUILD_TARGET)/)release
 COMMAND := $(RELEASE)/bpos
+BUILD := CARGO="$(CARGO)" packaging/build.sh
 SUITES := tests/c/run.sh tests/cpp/run.sh bindings/go/test.sh bindings/python/test.sh tests/ffi/run.sh \
   tests/install/run.sh tests/docs/run.sh
 PACKAGES := binutils clang cmake curl default-jdk-headless g++ gcc golang-github-go-chi-chi-dev \
@@ -21,13 +23,13 @@ PACKAGES := binutils clang cmake curl default-jdk-headless g++ gcc golang-github
   strace valgrind
 # Debian has nginx and PHP-FPM there, where not every user looks.
 export PATH := $(PATH):/usr/sbin
-SOURCES := Cargo.toml Cargo.lock cli/Cargo.toml $(wildcard src/*.rs src/*/*.rs cli/src/*.rs cli/src/*/*.rs)
+SOURCES := Cargo.toml Cargo.lock cli/Cargo.toml packaging/build.sh $(wildcard src/*.rs src/*/*.rs cli/src/*.rs cli/src/*/*.rs)
 
-.PHONY: demo test lib all install uninstall header check bench tools need-cargo need-python3
+.PHONY: demo test lib all install uninstall header check targets bench tools need-cargo need-python3
 
 demo: need-cargo need-curl
-	$(CARGO) build --release --example server
-	$(CARGO) build --release --package bpos-cli
+	$(BUILD) cargo build --release --example server
+	$(BUILD) cargo build --release --package bpos-cli
 	examples/demo.sh
 
 test: tools all
@@ -35,14 +37,8 @@ test: tools all
 	$(PYTHON) tests/vectors/generate.py --check
 	for suite in $(SUITES); do BPOS_LIB=$(abspath $(LIB)) BPOS_COMMAND=$(abspath $(COMMAND)) $$suite || exit 1; done
 
-# The C libraries are built apart: the one with a SONAME, which rustc does not set, and the one to link statically.
 lib: need-cargo
-	$(CARGO) rustc --locked --release --lib --features ffi --crate-type cdylib -- -C link-arg=-Wl,-soname,libbpos.so.0
-	$(CARGO) rustc --locked --release --lib --features ffi --crate-type staticlib
-	mkdir -p $(LIB)
-	cp $(RELEASE)/libbpos.so $(LIB)/libbpos.so.0
-	ln -sf libbpos.so.0 $(LIB)/libbpos.so
-	cp $(RELEASE)/libbpos.a $(LIB)/libbpos.a
+	$(BUILD) libraries $(RELEASE) $(LIB)
 
 # What is newer than its sources is not built again, so that root needs no cargo: make all && sudo make install
 all: $(LIB)/libbpos.so.0 $(LIB)/libbpos.a $(COMMAND)
@@ -51,7 +47,7 @@ $(LIB)/libbpos.so.0 $(LIB)/libbpos.a &: $(SOURCES)
 	$(MAKE) lib
 
 $(COMMAND): $(SOURCES)
-	$(CARGO) build --locked --release --package bpos-cli
+	$(BUILD) cargo build --locked --release --package bpos-cli
 	touch $@
 
 # packaging/install.sh says which folders can be named, besides PREFIX and DESTDIR.
@@ -68,6 +64,9 @@ check:
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets --all-features -- --deny warnings
 	RUSTDOCFLAGS="--deny warnings" $(CARGO) doc --workspace --all-features --no-deps
+
+targets:
+	tests/targets/run.sh
 
 bench:
 	$(CARGO) bench --bench authorize --bench lifecycle

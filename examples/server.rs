@@ -6,7 +6,6 @@
 #[path = "server/shop.rs"]
 mod shop;
 
-use std::borrow::Cow;
 use std::io::{Write, stderr, stdout};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -15,14 +14,13 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::Request;
-use axum::http::header::{CACHE_CONTROL, HOST};
-use axum::http::request::Parts;
-use axum::http::uri::{Authority, PathAndQuery};
+use axum::http::header::CACHE_CONTROL;
+use axum::http::uri::PathAndQuery;
 use axum::http::{HeaderValue, Uri};
 use axum::middleware::{Next, from_fn};
 use axum::response::Response;
 use bpos::{Denial, Grant, Options, Registry};
-use bpos_tower::AuthorizeLayer;
+use bpos_tower::{AuthorizeLayer, store_of_host};
 use clap::Parser;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -36,9 +34,12 @@ struct Arguments {
     /// Where to listen; port 0 takes a free one.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0")]
     listen: SocketAddr,
-    /// The store that every request is for; without it, the first label of the request's host names it.
+    /// The store that every request is for; without it, the request's host names it, one level below the domain.
     #[arg(long, value_name = "NAME")]
     store: Option<String>,
+    /// The platform's domain.
+    #[arg(long, value_name = "NAME", default_value = "brotherpos.ca")]
+    domain: String,
 }
 
 #[tokio::main(flavor = "current_thread")]
@@ -54,9 +55,7 @@ async fn main() -> ExitCode {
 
 async fn serve(arguments: Arguments) -> Result<(), Box<dyn std::error::Error>> {
     // This program never changes a key, so it asks for no right to.
-    let mut options = Options::default();
-    options.read_only = true;
-    let registry = Arc::new(Registry::open_with(&arguments.registry, options)?);
+    let registry = Arc::new(Registry::open_with(&arguments.registry, Options::default().read_only(true))?);
 
     // Signals are caught before anybody is told that the server listens.
     let hangup = signal(SignalKind::hangup())?;
@@ -67,7 +66,7 @@ async fn serve(arguments: Arguments) -> Result<(), Box<dyn std::error::Error>> {
     tokio::spawn(reload_on(hangup, Arc::clone(&registry)));
     // A client that never ends its request must not hold up the end, and a shop in memory has nothing to lose by it.
     tokio::select! {
-        served = axum::serve(listener, app(registry, arguments.store)) => served?,
+        served = axum::serve(listener, app(registry, arguments.store, arguments.domain)) => served?,
         () = stopped(stop) => {}
     }
     Ok(())
@@ -75,10 +74,10 @@ async fn serve(arguments: Arguments) -> Result<(), Box<dyn std::error::Error>> {
 
 /// The shop behind bpos, and the log before both. What is no route of the shop passes bpos too, so nothing is answered
 /// unauthorized.
-fn app(registry: Arc<Registry>, only: Option<String>) -> Router {
+fn app(registry: Arc<Registry>, only: Option<String>, domain: String) -> Router {
     let authorize = AuthorizeLayer::new(registry, move |parts| match &only {
         Some(store) => Some(store.clone().into()),
-        None => store(parts),
+        None => store_of_host(parts, &domain),
     });
     shop::router().layer(authorize).layer(from_fn(logged))
 }
@@ -101,21 +100,6 @@ async fn logged(request: Request, next: Next) -> Response {
 /// The path and the query as they were received.
 fn target(uri: &Uri) -> String {
     uri.path_and_query().map_or_else(String::new, PathAndQuery::to_string)
-}
-
-/// The store that the request's host names: `yourstore` for `YourStore.brotherpos.ca:443`.
-///
-/// A host that is missing, there twice, or not readable names no store, and the request is denied. A target with a host
-/// of its own goes before the header (RFC 9112, section 3.2.2).
-fn store(parts: &Parts) -> Option<Cow<'_, str>> {
-    let mut hosts = parts.headers.get_all(HOST).iter();
-    let named = match (parts.uri.authority(), hosts.next(), hosts.next()) {
-        (Some(authority), _, _) => authority.clone(),
-        (None, Some(host), None) => Authority::try_from(host.as_bytes()).ok()?,
-        _ => return None,
-    };
-    let label = named.host().split('.').next()?;
-    Some(label.to_ascii_lowercase().into())
 }
 
 /// Reads the registry again whenever the signal comes. A bad document changes nothing: the old keys stay in force.

@@ -43,6 +43,9 @@ main() {
 }
 
 install_all() {
+    [ -e "$libraries/libbpos.so.$abi" ] ||
+        fail "there is no $libraries/libbpos.so.$abi. Build it with \`make all\`; for a target that has no shared library, \
+link libbpos.a from where it was built."
     make_files
     each_file make_folder # all of them first: where one cannot be made, nothing is installed
     each_file put

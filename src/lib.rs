@@ -16,53 +16,60 @@
 //!
 //! The decision, check by check, is the table in the README and the one function of `authorize.rs`.
 
-mod authorize;
-mod change;
-mod clock;
-mod decision;
-mod document;
-mod edit;
-mod error;
-#[cfg(feature = "ffi")]
-pub mod ffi;
-mod folding;
-mod hazard;
-mod ids;
-mod key;
-mod lifecycle;
-mod policy;
-mod process;
-mod record;
-mod redactor;
-mod registry;
-mod request;
-mod routes;
-mod scope;
-mod secret;
-mod spelling;
-mod stats;
-mod store;
-mod sync;
-mod table;
-mod tally;
-mod text;
-mod usage;
-mod window;
-mod writer;
+cfg_if::cfg_if! {
+    if #[cfg(unix)] {
+        mod authorize;
+        mod change;
+        mod clock;
+        mod decision;
+        mod document;
+        mod edit;
+        mod error;
+        #[cfg(feature = "ffi")]
+        pub mod ffi;
+        mod folding;
+        mod hazard;
+        mod ids;
+        mod key;
+        mod lifecycle;
+        mod policy;
+        mod process;
+        mod record;
+        mod redactor;
+        mod registry;
+        mod request;
+        mod routes;
+        mod scope;
+        mod secret;
+        mod spelling;
+        mod stats;
+        mod store;
+        mod sync;
+        mod table;
+        mod tally;
+        mod text;
+        mod usage;
+        mod window;
+        mod writer;
 
-pub use clock::Now;
-pub use decision::{Denial, DenyReason, Grant};
-pub use edit::Edit;
-pub use error::{Error, ErrorKind};
-pub use key::{redact, redact_in_place};
-pub use policy::Policy;
-pub use record::{KeyPatch, KeyRecord, KeySpec, KeyUsage};
-pub use redactor::Redactor;
-pub use registry::{Options, Registry};
-pub use request::{Field, Request};
-pub use scope::Scope;
-pub use secret::{NewKey, Secret, has_checksum};
-pub use stats::Stats;
+        pub use clock::Now;
+        pub use decision::{Denial, DenyReason, Grant};
+        pub use edit::Edit;
+        pub use error::{Error, ErrorKind};
+        pub use key::{redact, redact_in_place};
+        pub use policy::Policy;
+        pub use record::{KeyPatch, KeyRecord, KeySpec, KeyUsage};
+        pub use redactor::Redactor;
+        pub use registry::{Options, Registry};
+        pub use request::{Field, Request};
+        pub use scope::Scope;
+        pub use secret::{NewKey, Secret, has_checksum};
+        pub use stats::Stats;
+    } else {
+        // In the place of the rest, so that nothing else is wrong.
+        compile_error!("bpos runs on Unix only: it relies on Unix's owners, modes and locks of files, and on its clocks");
+    }
+}
 
 // The examples of the README are tests.
 #[cfg(doctest)]

@@ -238,6 +238,7 @@ pub(crate) struct Record {
     pub(crate) retiring: Option<Box<Retiring>>,
 }
 
+#[cfg(target_pointer_width = "64")]
 const _: () = assert!(size_of::<Record>() == 104);
 
 impl Record {

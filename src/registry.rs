@@ -44,6 +44,15 @@ pub struct Registry {
 }
 
 /// How a registry is opened.
+///
+/// ```
+/// use bpos::{Options, Policy};
+///
+/// let policy = Policy::from_json(br#"{"scopes": [{"name": "orders:read"}], "routes": []}"#)?;
+/// let options = Options::default().policy(policy).read_only(true);
+/// # assert!(options.read_only && options.policy.scope("orders:read").is_some());
+/// # Ok::<(), bpos::Error>(())
+/// ```
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub struct Options {
@@ -54,6 +63,18 @@ pub struct Options {
 }
 
 impl Options {
+    /// Other scopes and routes than the documentation's.
+    #[must_use]
+    pub fn policy(self, policy: Policy) -> Self {
+        Self { policy, ..self }
+    }
+
+    /// Whether changes through this registry are refused.
+    #[must_use]
+    pub fn read_only(self, read_only: bool) -> Self {
+        Self { read_only, ..self }
+    }
+
     /// Reads options from a JSON object: `{"policy": {…}, "read_only": true}`; both may be left out.
     ///
     /// # Errors

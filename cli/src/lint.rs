@@ -87,6 +87,8 @@ fn show(context: &Context, reports: &[Report]) -> Outcome {
         1 => tell("1 mistake"),
         count => tell(&format!("{count} mistakes")),
     }
+    let of_the_registry = reports.iter().filter(|report| report.kind == "registry").flat_map(|report| &report.mistakes);
+    context.tell_of_policies(&of_the_registry.map(|mistake| mistake.message.as_str()).collect::<String>());
     Ok(())
 }
 

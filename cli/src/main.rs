@@ -33,25 +33,26 @@ fn main() -> ExitCode {
         return failure.exit.into();
     }
     let arguments = Arguments::parse();
-    match run(arguments) {
+    let context = Context { common: arguments.common };
+    match run(&context, arguments.command) {
         Ok(None) => ExitCode::SUCCESS,
         Ok(Some(exit)) => exit.into(),
         Err(failure) => {
             tell(&format!("bpos: {failure}"));
+            context.tell_of_policies(&failure.message);
             failure.exit.into()
         }
     }
 }
 
 /// Does what was asked; `Some` for an answer that is no failure and yet not yes.
-fn run(arguments: Arguments) -> Outcome<Option<Exit>> {
-    let context = Context { common: arguments.common };
-    match arguments.command {
-        Command::Init { file } => init(&context, file).map(|()| None),
-        Command::Key { command } => keys::run(&context, command).map(|()| None),
-        Command::Check(check) => check::run(&context, &check),
-        Command::Lint { file } => lint::run(&context, file),
-        Command::Scopes => scopes::run(&context).map(|()| None),
+fn run(context: &Context, command: Command) -> Outcome<Option<Exit>> {
+    match command {
+        Command::Init { file } => init(context, file).map(|()| None),
+        Command::Key { command } => keys::run(context, command).map(|()| None),
+        Command::Check(check) => check::run(context, &check),
+        Command::Lint { file } => lint::run(context, file),
+        Command::Scopes => scopes::run(context).map(|()| None),
         Command::Redact => redact::run(context.json()).map(|()| None),
         Command::Completions { shell } => generate::completions(shell).map(|()| None),
         Command::Man { folder } => generate::manual(folder.as_deref()).map(|()| None),
@@ -63,18 +64,27 @@ fn init(context: &Context, file: Option<PathBuf>) -> Outcome {
         Some(file) => file,
         None => context.registry()?,
     };
-    Registry::init(&path, context.options(false)?).map_err(|error| Failure::changing(&error))?;
+    let registry = Registry::init(&path, context.options(false)?).map_err(|error| Failure::changing(&error))?;
     if context.json() {
         return print_json(&serde_json::json!({ "registry": path.to_string_lossy(), "revision": 0, "keys": 0 }));
     }
     print(&format!("made {}, a registry without keys\n", output::escaped(&path.to_string_lossy())))?;
-    let named = if env::var_os("BPOS_REGISTRY").is_some_and(|named| path == Path::new(&named)) {
-        String::new()
-    } else {
-        format!("--registry {} ", output::escaped(&path.to_string_lossy()))
-    };
-    tell(&format!("next: bpos key create {named}--name \"Website Sync\" --store yourstore --scope products:read"));
+    let Some(scope) = registry.policy().scopes().next() else { return Ok(()) }; // no key could have one
+    let named = option_unless_set("--registry", "BPOS_REGISTRY", Some(&path));
+    let policy = option_unless_set("--policy", "BPOS_POLICY", context.policy_file());
+    let scope = output::shell_word(scope);
+    tell(&format!("next: bpos key create {named}{policy}--name \"Website Sync\" --store yourstore --scope {scope}"));
     Ok(())
+}
+
+/// The option for a file that the environment does not name already, as a shell reads it.
+fn option_unless_set(option: &str, variable: &str, file: Option<&PathBuf>) -> String {
+    match file {
+        Some(file) if env::var_os(variable).is_none_or(|named| file != Path::new(&named)) => {
+            format!("{option} {} ", output::shell_word(&file.to_string_lossy()))
+        }
+        _ => String::new(),
+    }
 }
 
 /// What the common options stand for.
@@ -106,6 +116,16 @@ impl Context {
         Policy::from_json(&json).map_err(|error| place(Failure::opening(&error)))
     }
 
+    /// After a message about a scope that is not there: that there are other scopes in a policy which was not named.
+    pub(crate) fn tell_of_policies(&self, message: &str) {
+        if self.common.policy.is_none() && message.contains("there is no scope ") {
+            tell(
+                "These are the built-in scopes. If the server has a policy of its own, name it with --policy FILE or in \
+                 BPOS_POLICY",
+            );
+        }
+    }
+
     /// Opens the registry: to change it, or to read it only.
     pub(crate) fn open(&self, read_only: bool) -> Outcome<Registry> {
         let (path, options) = (self.registry()?, self.options(read_only)?);
@@ -120,10 +140,7 @@ impl Context {
     }
 
     fn options(&self, read_only: bool) -> Outcome<Options> {
-        let mut options = Options::default();
-        options.policy = self.policy()?;
-        options.read_only = read_only;
-        Ok(options)
+        Ok(Options::default().policy(self.policy()?).read_only(read_only))
     }
 }
 

@@ -52,6 +52,12 @@ pub(crate) fn escaped(text: &str) -> String {
     shown
 }
 
+/// A text as a word of a command line, which a shell reads as that text.
+pub(crate) fn shell_word(text: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:,%+@".contains(c);
+    if text.chars().all(plain) { text.to_owned() } else { format!("'{}'", text.replace('\'', r"'\''")) }
+}
+
 /// Columns that line up, with two spaces between them.
 pub(crate) fn table(rows: &[Vec<String>]) -> String {
     let rows: Vec<Vec<String>> =

@@ -30,8 +30,7 @@ pub(crate) fn run(context: &Context) -> Outcome {
 
 /// What each scope is, asked of the decision itself: a key that has one scope, and one in test mode.
 fn scopes(context: &Context) -> Outcome<Vec<ScopeView>> {
-    let mut options = Options::default();
-    options.policy = context.policy()?;
+    let options = Options::default().policy(context.policy()?);
     let registry = Registry::from_json_with(br#"{"version": 1, "keys": []}"#, options)
         .map_err(|error| Failure::opening(&error))?;
     let names: Vec<(&str, Scope)> =

@@ -6,7 +6,8 @@ mod support;
 
 use std::fs::{self, File};
 use std::os::unix::fs::MetadataExt;
-use std::process::Stdio;
+use std::path::Path;
+use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 use support::{Place, bpos, run, set_mode, text};
@@ -322,6 +323,72 @@ fn a_policy_brings_its_own_scopes() {
     place.run(["scopes", "--policy", "gone.json"]).failed(3, "gone.json");
     place.write("policy.json", "{}");
     place.run(["scopes", "--policy", "policy.json"]).failed(7, "the member `scopes` is missing");
+}
+
+const ORDERS: &str =
+    r#"{"scopes": [{"name": "orders:read"}, {"name": "orders:write", "includes": ["orders:read"]}], "routes": []}"#;
+
+#[test]
+fn a_scope_that_no_policy_was_named_for_says_how_to_name_one() {
+    let place = Place::new();
+    place.write("policy.json", ORDERS);
+    let hint = "name it with --policy FILE or in BPOS_POLICY";
+    let (_, id) = place.create(&READ);
+
+    place.run(create(&["--scope", "orders:read"])).failed(2, "expected one of products:read").failed(2, hint);
+    place.run(["key", "update", &id, "--scope", "orders:read"]).failed(2, hint);
+    place.run(["check", "--scope", "orders:read"]).failed(2, hint);
+    let of_the_policy = create(&["--policy", "policy.json", "--scope", "products:read"]);
+    let refused = place.run(of_the_policy).failed(7, "there is no scope");
+    assert!(!refused.err.contains(hint), "a policy was named: {refused:?}");
+    assert!(!place.run(["key", "show", "key_nobody"]).failed(4, "key_nobody").err.contains(hint));
+
+    place.run(["init", "orders.json", "--policy", "policy.json"]).done();
+    let orders = ["--policy", "policy.json", "--scope", "orders:write", "--registry", "orders.json"];
+    place.run(create(&orders)).done();
+    place.run(["key", "list", "--registry", "orders.json"]).failed(7, hint);
+    let lint = place.run(["lint", "orders.json"]);
+    assert!(lint.code == 1 && lint.out.contains("there is no scope") && lint.err.contains(hint), "{lint:?}");
+    place.write("wrong.json", ORDERS.replace(r#"["orders:read"]"#, r#"["order:read"]"#));
+    let lint = place.run(["lint", "wrong.json"]);
+    assert!(lint.code == 1 && !lint.err.contains(hint), "a policy's own mistake: {lint:?}");
+}
+
+#[test]
+fn init_suggests_a_key_that_can_be_created() {
+    let place = Place::empty();
+    place.write("own policy.json", ORDERS);
+    place.write("none.json", r#"{"scopes": [], "routes": []}"#);
+    let suggested = |words: &[&str], policy: Option<&str>| {
+        let mut command = bpos();
+        command.current_dir(place.path("")).args(words);
+        command.envs(policy.map(|policy| ("BPOS_POLICY", policy)));
+        let said = run(&mut command, b"").done().err;
+        said.strip_prefix("next: ").map(|suggested| suggested.trim_end().to_owned())
+    };
+    let created = |suggested: &str, policy: Option<&str>| {
+        let mut shell = Command::new("sh");
+        let path = Path::new(env!("CARGO_BIN_EXE_bpos")).parent().unwrap().to_owned();
+        let path = std::env::join_paths([path, "/usr/bin".into(), "/bin".into()]).unwrap();
+        shell.current_dir(place.path("")).env("PATH", path).args(["-c", suggested]);
+        shell.env_remove("BPOS_REGISTRY").env_remove("BPOS_POLICY");
+        shell.envs(policy.map(|policy| ("BPOS_POLICY", policy)));
+        run(&mut shell, b"").done();
+    };
+
+    let built_in = suggested(&["init", "a.json"], None).unwrap();
+    assert!(built_in.ends_with("--store yourstore --scope products:read"), "{built_in}");
+    created(&built_in, None);
+    let named = suggested(&["init", "it's.json", "--policy", "own policy.json"], None).unwrap();
+    assert!(named.ends_with("--scope orders:read"), "{named}");
+    created(&named, None);
+    let by_environment = suggested(&["init", "c.json"], Some("own policy.json")).unwrap();
+    assert!(
+        by_environment.ends_with("--scope orders:read") && !by_environment.contains("--policy"),
+        "{by_environment}"
+    );
+    created(&by_environment, Some("own policy.json"));
+    assert_eq!(suggested(&["init", "d.json", "--policy", "none.json"], None), None);
 }
 
 #[test]

@@ -82,29 +82,46 @@ done
 
 # ---- The README ----
 
-# It shows, and does not say to run, so its quickstart and its programs are taken out: the keys that the commands make
-# are the ones that the programs decide on.
+# It shows, and does not say to run, so its quickstart, its programs and the commands that build them are taken out: the
+# keys that the commands make are the ones that the programs decide on. The checkout is in ../bpos and in the folder
+# itself, and bpos is installed in ~/.local.
 block() { # LANGUAGE: the README's blocks of that language, in order
     awk -v fence="\`\`\`$1" '$0 == fence { inside = 1; next } /^```$/ { inside = 0 } inside' README.md
 }
+commands() { # FIRST LAST: of the README's shell, from the line that begins with the one to that with the other
+    local lines
+    lines=$(block sh | sed -n "\|^$1|,\|^$2|p")
+    [[ $lines == *"$2"* ]] || { echo "README.md has no commands from \`$1\` to \`$2\`" >&2; return 1; }
+    echo "$lines"
+}
 quickstart() {
-    mkdir -p "$out/readme/go"
+    mkdir -p "$out/readme/go" "$out/readme/home"
+    ln -s "$PREFIX" "$out/readme/home/.local"
+    ln -s "$BPOS" "$out/readme/bpos"
+    ln -s "$BPOS/examples" "$out/readme/examples"
     block c >"$out/readme/first.c"
     block cpp >"$out/readme/first.cpp"
     block go >"$out/readme/go/first.go"
     block python >"$out/readme/first.py"
-    block sh | sed -n '/^bpos init /,/^bpos key list/p' >"$out/readme/quickstart.sh"
+    commands 'bpos init ' 'bpos key list' >"$out/readme/quickstart.sh"
+    block sh | grep '^export PKG_CONFIG_PATH=' >"$out/readme/home.sh"
+    commands 'go mod init' 'go build' >"$out/readme/go.sh"
+    commands 'cc examples' './authorize' >"$out/readme/c.sh"
     cd "$out/readme"
-    [ -s quickstart.sh ] || { echo 'README.md has no commands from `bpos init` to `bpos key list`'; return 1; }
+    unset PKG_CONFIG_PATH CMAKE_PREFIX_PATH LD_LIBRARY_PATH # what the README says to do has to be enough
+    local home=$HOME
+    HOME=$out/readme/home
+    . ./home.sh
+    HOME=$home
     # shellcheck disable=SC2046
     gcc -std=c99 -Wall -Wextra -pedantic -Werror first.c -o first-c $(pkg-config --cflags --libs bpos)
     # shellcheck disable=SC2046
     g++ -std=c++17 -Wall -Wextra -pedantic -Werror first.cpp -o first-cpp $(pkg-config --cflags --libs bpos)
-    (cd go && go mod init first && go mod edit -replace "github.com/brotherpos/bpos/bindings/go=$BPOS/bindings/go" &&
-        go mod tidy && go build -o ../first-go .)
+    (cd go && . ../go.sh && cp first ../first-go)
     printf '#!/bin/sh\nPYTHONPATH=%s exec python3 first.py\n' "$BPOS/bindings/python/src" >first-python
     chmod +x first-python
     . ./quickstart.sh
+    (. ./c.sh) 2>&1 | grep '^serve yourstore, to the key key_'
     for program in c cpp go python; do
         API_KEY=$API_KEY "./first-$program" 2>&1 | tee answer
         grep -q '^serve yourstore, to the key key_' answer
@@ -116,7 +133,7 @@ quickstart() {
     done
 }
 if [ "${#asked[@]}" = 0 ]; then
-    check "README.md, its quickstart and its programs" bash -c "$(declare -f block quickstart); set -euo pipefail
+    check "README.md, its quickstart and its programs" bash -c "$(declare -f block commands quickstart); set -euo pipefail
         out='$out'; quickstart"
 fi
 

@@ -112,6 +112,43 @@ of_rustc() { # what an archive of Rust needs, but for what every compiler adds b
 check "the system's libraries are those that rustc names" same \
     "sed -n 's/Libs.private: //p' '$prefix/lib/pkgconfig/bpos.pc'" of_rustc
 
+where_it_was_built() {
+    local file folders=("$root/" "${CARGO_HOME:-$HOME/.cargo}/")
+    [ "$HOME" = / ] || folders+=("$HOME/")
+    for file in "$lib/libbpos.so.$abi" "$lib/libbpos.a" "$command"; do
+        if strings -a "$file" | grep -F "${folders[@]/#/--regexp=}"; then
+            echo "$file names these: remove it, and run \`make all\`, which builds it without"
+            return 1
+        fi
+    done
+}
+check "what is built names no folder of the machine that built it" where_it_was_built
+
+keeps_flags() { # cargo is given the flags of whoever builds, and ours
+    local cargo=$out/cargo-that-tells
+    printf '#!/bin/sh\nprintf %%s "$CARGO_ENCODED_RUSTFLAGS" | tr "\\037" "\\n"\n' >"$cargo"
+    chmod +x "$cargo"
+    [ "$(RUSTFLAGS=" -C target-cpu=native  --cfg x" CARGO=$cargo packaging/build.sh cargo | head -n 5 | tr '\n' ' ')" = \
+        "-C target-cpu=native --cfg x --remap-path-prefix=$(pwd -P)=/bpos " ] &&
+        [ "$(CARGO_ENCODED_RUSTFLAGS=--cfg RUSTFLAGS=x CARGO=$cargo packaging/build.sh cargo | head -n 1)" = --cfg ]
+}
+check "RUSTFLAGS are kept" keeps_flags
+
+only_static() { # as musl is: cargo itself refuses the shared library; the static one, which needs Rust's musl, is made up
+    local folder=$out/musl cargo=$out/cargo-for-musl
+    local release=$folder/x86_64-unknown-linux-musl/release
+    mkdir -p "$release" "$folder/lib"
+    touch "$folder/lib/libbpos.so.$abi" # of another target
+    printf '#!/bin/sh\ncase $* in *staticlib*) touch %s/libbpos.a ;; *) exec cargo "$@" ;; esac\n' "$release" >"$cargo"
+    chmod +x "$cargo"
+    CARGO_TARGET_DIR=$folder CARGO_BUILD_TARGET=x86_64-unknown-linux-musl make lib CARGO="$cargo" >"$out/musl-said" &&
+        grep "no shared library for this target, only $folder/lib/libbpos.a" "$out/musl-said" &&
+        same "ls '$folder/lib'" "echo libbpos.a"
+}
+check "a target without shared libraries has its static one, and is told" only_static
+check "and is not installed by halves" refused "for a target that has no shared library" \
+    env PREFIX="$out/other" packaging/install.sh install "$out/musl/lib" "$command"
+
 # ---- Other builds find it ----
 
 umask 022

@@ -23,7 +23,8 @@
 //! # What the layer does
 //!
 //! It asks the registry about the request's method, its target as it was received, its `X-API-Key` header and the store
-//! that the host names for it. Several `X-API-Key` headers are no key: they are denied as a malformed one is.
+//! that the host names for it; [`store_of_host`] finds that in the request's host. Several `X-API-Key` headers are no key:
+//! they are denied as a malformed one is.
 //!
 //! - **Allowed:** the inner service is called. The request has no `X-API-Key` header any more, and its extensions have
 //!   the [`Grant`](bpos::Grant): whose store to serve. axum hands it out as `Extension<Grant>`. The response gets the
@@ -36,8 +37,9 @@
 //! # Where it belongs
 //!
 //! Around everything that the key protects, and outside of what changes the request's target. In axum that is
-//! `Router::layer` on the outermost router: it is then asked about what is no route too. **Not in a nested router:** that
-//! sees a shorter path, which another route of the policy may match. There, name the
+//! `Router::layer` on the outermost router: it is then asked about what is no route too. **After the routes:** axum puts
+//! a layer around the routes that are there, and leaves a route that is added later without it. **Not in a nested
+//! router:** that sees a shorter path, which another route of the policy may match. There, name the
 //! [scope](AuthorizeLayer::scope).
 //!
 //! A layer that counts, logs or decompresses goes further out if it is to see denied requests, and further in if not.
@@ -65,9 +67,11 @@
 mod answer;
 mod body;
 mod facts;
+mod host;
 mod layer;
 mod service;
 
 pub use body::ResponseBody;
+pub use host::store_of_host;
 pub use layer::{AnyStore, AuthorizeLayer};
 pub use service::{Authorize, ResponseFuture};

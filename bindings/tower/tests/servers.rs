@@ -15,9 +15,9 @@ use axum::middleware::{Next, from_fn};
 use axum::response::Response as AxumResponse;
 use axum::routing::{get, post};
 use bpos::{Denial, Grant};
-use bpos_tower::AuthorizeLayer;
-use http_body_util::Full;
-use hyper_util::rt::TokioIo;
+use bpos_tower::{AuthorizeLayer, store_of_host};
+use http_body_util::{Empty, Full};
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::service::TowerToHyperService;
 use support::*;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -140,6 +140,56 @@ async fn a_hyper_server_serves_what_is_allowed_and_answers_the_rest() {
     let head = exchange(server, "HEAD", PRODUCTS, &[&key(2)]).await;
     assert_eq!((head.status, head.body.as_str()), (401, ""));
     assert_eq!(head.header("content-length"), denied.header("content-length"));
+}
+
+/// HTTP/2 has no `Host` header: its clients send the host as the request's authority.
+#[tokio::test]
+async fn over_http_2_the_store_is_found_in_the_authority() {
+    let layer = AuthorizeLayer::new(registry(&[Key::new(1)]), |parts| store_of_host(parts, "brotherpos.ca"));
+    let service = ServiceBuilder::new().layer(layer).service(service_fn(
+        async |request: hyper::Request<hyper::body::Incoming>| {
+            assert_eq!(request.version(), hyper::Version::HTTP_2);
+            assert!(!request.headers().contains_key("host"));
+            Ok::<_, Infallible>(hyper::Response::new(Full::<bytes::Bytes>::from("served")))
+        },
+    ));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let server = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        let (connection, _) = listener.accept().await.unwrap();
+        let http = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
+        http.serve_connection(TokioIo::new(connection), TowerToHyperService::new(service)).await
+    });
+    let connection = TokioIo::new(TcpStream::connect(server).await.unwrap());
+    let (client, driver) = hyper::client::conn::http2::handshake(TokioExecutor::new(), connection).await.unwrap();
+    tokio::spawn(driver);
+    let ask = async |host: &str, headers: &[(&str, &str)]| {
+        let mut request = hyper::Request::get(format!("http://{host}{PRODUCTS}")).header("X-API-Key", key(1));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(Empty::<bytes::Bytes>::new()).unwrap();
+        client.clone().send_request(request).await.unwrap().status().as_u16()
+    };
+
+    assert_eq!(ask("yourstore.brotherpos.ca", &[]).await, 200);
+    assert_eq!(ask("YourStore.brotherpos.ca:8080", &[]).await, 200);
+    assert_eq!(ask("otherstore.brotherpos.ca", &[]).await, 401);
+    assert_eq!(ask("yourstore.elsewhere.test", &[]).await, 401);
+    assert_eq!(ask("yourstore.brotherpos.ca", &[("Host", "otherstore.brotherpos.ca")]).await, 401);
+}
+
+/// Why the documentation says to add the layer after the routes.
+#[tokio::test]
+async fn axum_leaves_a_route_that_is_added_after_the_layer_without_it() {
+    let router = Router::new()
+        .route(PRODUCTS, get(async || "served"))
+        .layer(AuthorizeLayer::any_store(registry(&[Key::new(1)])))
+        .route("/api/v1/sales", get(async || "not asked"));
+    let server = serve(router).await;
+
+    assert_eq!(exchange(server, "GET", PRODUCTS, &[]).await.status, 401);
+    assert_eq!(exchange(server, "GET", "/api/v1/sales", &[]).await.status, 200);
 }
 
 async fn serve(router: Router) -> SocketAddr {

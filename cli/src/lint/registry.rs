@@ -196,9 +196,7 @@ fn label(index: usize, record: &RawValue) -> String {
 }
 
 fn judge(json: &[u8], policy: &Policy) -> Result<(), Error> {
-    let mut options = Options::default();
-    options.policy = policy.clone();
-    Registry::from_json_with(json, options).map(drop)
+    Registry::from_json_with(json, Options::default().policy(policy.clone())).map(drop)
 }
 
 /// The same, but for what records must not share: that is looked for apart.
