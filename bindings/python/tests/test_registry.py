@@ -158,6 +158,19 @@ def test_a_file_is_opened_by_any_kind_of_path(file: Path) -> None:
             assert reason(registry) == "allowed"
 
 
+def test_a_new_file_is_made_and_opened_by_init(tmp_path: Path) -> None:
+    path = tmp_path / "keys.json"
+    policy = {"scopes": [{"name": "orders:read"}], "routes": []}
+    with bpos.Registry.init(path, policy=policy) as registry:
+        new = registry.create(name="A", store="yourstore", scopes=["orders:read"])
+        assert registry.authorize_scope("orders:read", api_key=new.key.expose(), store="yourstore")
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert [key.name for key in bpos.Registry.open(path, policy=policy).list()] == ["A"]
+    with pytest.raises(bpos.ConflictError, match=r"keys\.json"):
+        bpos.Registry.init(path)
+    assert len(bpos.Registry.open(path, policy=policy).list()) == 1
+
+
 def test_a_path_that_is_not_utf_8_is_a_path(file: Path) -> None:
     path = os.fsencode(file.parent) + b"/\xff.json"
     os.rename(file, path)
@@ -270,12 +283,15 @@ USES: dict[str, Callable[[bpos.Registry], object]] = {
     "create": lambda it: it.create(name="A", store="s", scopes=[]),
     "update": lambda it: it.update("key_1", name="B"),
     "rotate": lambda it: it.rotate("key_1", grace=timedelta(0)),
+    "enable": lambda it: it.enable("key_1"),
+    "disable": lambda it: it.disable("key_1"),
     "revoke": lambda it: it.revoke("key_1"),
     "remove": lambda it: it.remove("key_1"),
     "get": lambda it: it.get("key_1"),
     "list": lambda it: it.list(),
     "reload": lambda it: it.reload(),
     "reload_if_changed": lambda it: it.reload_if_changed(),
+    "edit": lambda it: it.edit(),
     "apply": lambda it: it.apply([]),
     "export": lambda it: it.export(),
     "stats": lambda it: it.stats(),
@@ -284,7 +300,7 @@ USES: dict[str, Callable[[bpos.Registry], object]] = {
 
 def test_every_method_is_tried_after_close() -> None:
     public = {name for name in vars(bpos.Registry) if not name.startswith("_")}
-    assert set(USES) == public - {"open", "from_json", "close"}
+    assert set(USES) == public - {"open", "init", "from_json", "close"}
 
 
 @pytest.mark.parametrize("name", USES)

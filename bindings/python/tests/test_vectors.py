@@ -47,6 +47,8 @@ def decide(registry: bpos.Registry, call: dict[str, Any]) -> bpos.Decision:
 def as_expected(decision: bpos.Decision) -> dict[str, Any]:
     """A decision in the form of the vectors."""
     assert decision.allowed == bool(decision) == (decision.status == 200)
+    body = json.loads(decision.body) if decision.body else None
+    assert decision.code == (body["code"] if body else "")
     return {
         "status": decision.status,
         "reason": str(decision.reason),
@@ -59,5 +61,5 @@ def as_expected(decision: bpos.Decision) -> dict[str, Any]:
         "key_id": decision.key_id,
         "store": decision.store,
         "headers": [f"{name}: {value}" for name, value in decision.headers],
-        "body": json.loads(decision.body) if decision.body else None,
+        "body": body,
     }

@@ -14,6 +14,7 @@ the answer is 200, 401, 403 or 429.
 """
 
 from ._decision import Decision, Reason
+from ._edit import Edit
 from ._errors import (
     ClosedError,
     ConflictError,
@@ -44,6 +45,7 @@ __all__ = [
     "ClosedError",
     "ConflictError",
     "Decision",
+    "Edit",
     "Error",
     "FileError",
     "FilePermissionError",

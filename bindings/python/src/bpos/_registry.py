@@ -10,8 +10,9 @@ from datetime import datetime, timedelta
 from typing import Any, List, NoReturn, Optional, Union
 
 from ._decision import SIZE, Decision, decision_of
+from ._edit import UNSET, Edit, Unset, grace_s_of, patch_of, spec_of
 from ._errors import ClosedError
-from ._keys import KeyRecord, NewKey, Stats, date_text, new_key_of, record_of, stats_of
+from ._keys import KeyRecord, NewKey, Stats, new_key_of, record_of, stats_of
 from ._library import Handle, RawDecision, answer, call, library
 from ._request import ANY_STORE, Now, Store, Text, encoded, encoded_key, encoded_store
 
@@ -36,16 +37,6 @@ _authorize = library.bpos_authorize
 _authorize_at = library.bpos_authorize_at
 _authorize_scope = library.bpos_authorize_scope
 _authorize_scope_at = library.bpos_authorize_scope_at
-
-
-class _Unset:
-    """Stands for a part of a key that `update` leaves alone."""
-
-    def __repr__(self) -> str:
-        return "<unchanged>"
-
-
-_UNSET = _Unset()
 
 
 class Registry:
@@ -90,6 +81,20 @@ class Registry:
         ConflictError or LimitError if it is no sound registry document, or the policy is not sound.
         """
         return cls._made(library.bpos_registry_open, os.fsencode(path), policy, read_only)
+
+    @classmethod
+    def init(
+        cls,
+        path: Union[str, bytes, os.PathLike[str], os.PathLike[bytes]],
+        *,
+        policy: Union[str, bytes, Mapping[str, Any], None] = None,
+    ) -> Registry:
+        """Makes a registry file without keys, which must not exist yet, and opens it. It belongs to this process's user,
+        who alone may read and write it.
+
+        Raises ConflictError if such a file exists; otherwise as `open`.
+        """
+        return cls._made(library.bpos_registry_init, os.fsencode(path), policy, read_only=False)
 
     @classmethod
     def from_json(
@@ -224,23 +229,22 @@ class Registry:
         changed. NotDurableError if the file was written but may be lost should the machine stop now: find the key with
         `list()`, revoke it and create another, since nobody knows its plaintext.
         """
-        spec = {"name": name, "store": store, "scopes": _names(scopes), "rate_limit": rate_limit}
-        spec.update(expires_at=date_text(expires_at), test_mode=test_mode)
+        spec = spec_of(name, store, scopes, rate_limit, expires_at, test_mode)
         return new_key_of(self._answer(library.bpos_key_create, _json(spec, "spec")))
 
     def update(
         self,
         id: Text,
         *,
-        name: Union[str, _Unset] = _UNSET,
-        scopes: Union[Iterable[str], _Unset] = _UNSET,
-        rate_limit: Union[int, _Unset] = _UNSET,
-        expires_at: Union[datetime, None, _Unset] = _UNSET,
-        test_mode: Union[bool, _Unset] = _UNSET,
-        enabled: Union[bool, _Unset] = _UNSET,
+        name: Union[str, Unset] = UNSET,
+        scopes: Union[Iterable[str], Unset] = UNSET,
+        rate_limit: Union[int, Unset] = UNSET,
+        expires_at: Union[datetime, None, Unset] = UNSET,
+        test_mode: Union[bool, Unset] = UNSET,
+        enabled: Union[bool, Unset] = UNSET,
     ) -> KeyRecord:
-        """Changes the parts of a key that are given, and leaves the others. `enabled=False` disables the key for now.
-        What was admitted still counts: a limit changes live.
+        """Changes the parts of a key that are given, and leaves the others. What was admitted still counts: a limit
+        changes live.
 
         scopes: in the place of all it had.
         expires_at: None for none.
@@ -249,10 +253,7 @@ class Registry:
         if it is not sure that the file has the change: what it takes away is in force in this process all the same, and
         what it grants is not. Change the key again.
         """
-        patch: dict[str, object] = {"name": name, "rate_limit": rate_limit, "test_mode": test_mode, "enabled": enabled}
-        patch["scopes"] = scopes if isinstance(scopes, _Unset) else _names(scopes)
-        patch["expires_at"] = expires_at if isinstance(expires_at, _Unset) else date_text(expires_at)
-        patch = {part: value for part, value in patch.items() if value is not _UNSET}
+        patch = patch_of(name, scopes, rate_limit, expires_at, test_mode, enabled)
         return record_of(json.loads(self._answer(library.bpos_key_update, encoded(id, "id"), _json(patch, "patch"))))
 
     def rotate(self, id: Text, *, grace: timedelta) -> NewKey:
@@ -265,21 +266,27 @@ class Registry:
         Raises NotFoundError if no key has the id; ConflictError if the key is revoked or expired; LimitError if the
         grace is too long; ValueError if it is negative; and as `create`.
         """
-        if not isinstance(grace, timedelta):
-            raise TypeError(f"grace must be a timedelta, not {type(grace).__name__}")
-        grace_s = grace // timedelta(seconds=1)
-        if grace_s < 0:
-            raise ValueError(f"the grace is {grace}; expected 0 to 366 days")
+        grace_s = grace_s_of(grace)
         handle, id = self._open(), encoded(id, "id")
         return new_key_of(answer(library.bpos_key_rotate, handle, id, len(id), grace_s))
+
+    def disable(self, id: Text) -> None:
+        """Takes a key out of use until `enable`: every decision that starts later denies it. One that is disabled
+        already stays so. Raises as `update`."""
+        handle, id = self._open(), encoded(id, "id")
+        call(library.bpos_key_disable, handle, id, len(id))
+
+    def enable(self, id: Text) -> None:
+        """Puts a key that was disabled back into use. One that is enabled already stays so. Raises as `update`."""
+        handle, id = self._open(), encoded(id, "id")
+        call(library.bpos_key_enable, handle, id, len(id))
 
     def revoke(self, id: Text) -> None:
         """Revokes a key, for good: nothing enables it again, and every decision that starts later denies it.
 
         Raises NotFoundError if no key has the id; ReadOnlyError. NotDurableError if it is not sure that the file says
         so: the key is denied in this process all the same, but other processes, and this one after a restart, may still
-        admit
-        it: free the disk or mend the folder, and revoke it again.
+        admit it: free the disk or mend the folder, and revoke it again.
         """
         handle, id = self._open(), encoded(id, "id")
         call(library.bpos_key_revoke, handle, id, len(id))
@@ -292,6 +299,11 @@ class Registry:
         """
         handle, id = self._open(), encoded(id, "id")
         call(library.bpos_key_remove, handle, id, len(id))
+
+    def edit(self) -> Edit:
+        """Begins several changes that are made together, by its `commit()`: all of them or none, with one write."""
+        self._open()
+        return Edit(self)
 
     def get(self, id: Text) -> KeyRecord:
         """A key's record. Raises NotFoundError if no key has the id."""
@@ -350,12 +362,6 @@ class Registry:
 
     def _answer(self, function: Any, *texts: bytes) -> bytearray:
         return answer(function, self._open(), *(part for text in texts for part in (text, len(text))))
-
-
-def _names(scopes: Iterable[str]) -> List[str]:
-    if isinstance(scopes, str):  # which is an iterable of letters
-        raise TypeError(f'scopes must be several names, not one str: ["{scopes}"]')
-    return [*scopes]
 
 
 def _json(value: object, what: str) -> bytes:
