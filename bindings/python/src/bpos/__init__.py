@@ -32,6 +32,7 @@ from ._errors import (
     StaleError,
     Status,
 )
+from ._host import store_of_host
 from ._keys import KeyRecord, NewKey, Secret, Stats, Usage
 from ._library import ABI_VERSION, library
 from ._redaction import RedactingFilter, redact
@@ -71,6 +72,7 @@ __all__ = [
     "Text",
     "Usage",
     "redact",
+    "store_of_host",
     "version",
 ]
 

@@ -1,8 +1,8 @@
 """ASGI middleware: for FastAPI, Starlette, Quart, Litestar and any other ASGI application.
 
-    from bpos.asgi import Middleware
+    from bpos.asgi import Middleware, store_of_host
 
-    app.add_middleware(Middleware, registry=registry, store=lambda scope: "yourstore")
+    app.add_middleware(Middleware, registry=registry, store=lambda scope: store_of_host(scope, "example.com"))
 """
 
 from __future__ import annotations
@@ -11,13 +11,14 @@ import logging
 from collections.abc import Awaitable, MutableMapping
 from typing import Any, Callable
 
+from . import _host
 from ._decision import Decision
 from ._redaction import RedactingFilter
 from ._registry import Registry
 from ._request import Store
 from ._target import Mismatch, checked_prefix, target_of
 
-__all__ = ["Middleware"]
+__all__ = ["Middleware", "store_of_host"]
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -97,6 +98,13 @@ class Middleware:
         except Exception:
             _log.exception("a request could not be decided on, and is answered with 500")
             return Decision()
+
+
+def store_of_host(scope: Scope, domain: str) -> str:
+    """The store that the one `host` header of a scope names, one level below the domain; see `bpos.store_of_host`.
+    There a server of HTTP/2 puts `:authority` (the ASGI specification, "HTTP & WebSocket")."""
+    hosts = [value for name, value in scope["headers"] if name.lower() == b"host"]
+    return _host.store_of_host(hosts[0] if len(hosts) == 1 else None, domain)
 
 
 _ANSWERS = ("http.response.start", "websocket.accept", "websocket.http.response.start")

@@ -1,8 +1,8 @@
 """WSGI middleware: for Flask, Django, Pyramid, Bottle and any other WSGI application.
 
-    from bpos.wsgi import Middleware
+    from bpos.wsgi import Middleware, store_of_host
 
-    app.wsgi_app = Middleware(app.wsgi_app, registry, store=lambda environ: "yourstore")
+    app.wsgi_app = Middleware(app.wsgi_app, registry, store=lambda environ: store_of_host(environ, "example.com"))
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Callable
 
+from . import _host
 from ._decision import Decision
 from ._redaction import RedactingFilter
 from ._registry import Registry
@@ -21,7 +22,7 @@ from ._target import Mismatch, checked_prefix, target_of
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
-__all__ = ["Middleware"]
+__all__ = ["Middleware", "store_of_host"]
 
 _log = logging.getLogger("bpos.wsgi")
 _log.addFilter(RedactingFilter())
@@ -92,6 +93,12 @@ class Middleware:
         except Exception:
             _log.exception("a request could not be decided on, and is answered with 500")
             return Decision()
+
+
+def store_of_host(environ: WSGIEnvironment, domain: str) -> str:
+    """The store that HTTP_HOST names, one level below the domain; see `bpos.store_of_host`. Several Host headers are
+    joined by commas there, and name none."""
+    return _host.store_of_host(environ.get("HTTP_HOST"), domain)
 
 
 def _received(text: str) -> bytes:
