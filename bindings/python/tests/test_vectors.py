@@ -40,7 +40,10 @@ def decide(registry: bpos.Registry, call: dict[str, Any]) -> bpos.Decision:
     store = bpos.ANY_STORE if call["store"] is None else call["store"]
     at = bpos.Now(call["unix_ms"], call["monotonic_us"])
     if "scope" in call:
-        return registry.authorize_scope(call["scope"], api_key=key, store=store, at=at)
+        try:
+            return registry.authorize_scope(call["scope"], api_key=key, store=store, at=at)
+        except ValueError:
+            return bpos.Decision()  # a scope that does not exist, which is the program's mistake in Python
     return registry.authorize(call["method"], call["target"], api_key=key, store=store, at=at)
 
 

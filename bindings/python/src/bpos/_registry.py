@@ -11,9 +11,10 @@ from typing import Any, List, NoReturn, Optional, Union
 
 from ._decision import SIZE, Decision, decision_of
 from ._edit import UNSET, Edit, Unset, grace_s_of, patch_of, spec_of
-from ._errors import ClosedError
+from ._errors import ClosedError, FileError, FormatError, Status
 from ._keys import KeyRecord, NewKey, Stats, new_key_of, record_of, stats_of
 from ._library import Handle, RawDecision, answer, call, library
+from ._redaction import shown
 from ._request import ANY_STORE, Now, Store, Text, encoded, encoded_key, encoded_store
 
 __all__ = ["BUILT_IN_SCOPES", "Registry"]
@@ -32,6 +33,8 @@ BUILT_IN_SCOPES = (
     "inventory:write",
     "webhooks:manage",
 )
+
+Policy = Union[str, bytes, "os.PathLike[str]", "os.PathLike[bytes]", Mapping[str, Any]]
 
 _authorize = library.bpos_authorize
 _authorize_at = library.bpos_authorize_at
@@ -67,14 +70,14 @@ class Registry:
         cls,
         path: Union[str, bytes, os.PathLike[str], os.PathLike[bytes]],
         *,
-        policy: Union[str, bytes, Mapping[str, Any], None] = None,
+        policy: Optional[Policy] = None,
         read_only: bool = False,
     ) -> Registry:
         """Opens a registry file. Changes are written to it; those that others write to it are seen by `reload()` and
         `reload_if_changed()`, and before each change.
 
-        policy: the host's own, as JSON text or as an object; None for the built-in one. A text is read more
-            strictly: an object cannot tell that a member was there twice.
+        policy: the host's own: the `Path` of its file, its JSON text, or an object; None for the built-in one. A text
+            is read more strictly: an object cannot tell that a member was there twice.
         read_only: whether changes are refused.
 
         Raises FileError if the file cannot be read; FilePermissionError if others may write it; FormatError,
@@ -87,7 +90,7 @@ class Registry:
         cls,
         path: Union[str, bytes, os.PathLike[str], os.PathLike[bytes]],
         *,
-        policy: Union[str, bytes, Mapping[str, Any], None] = None,
+        policy: Optional[Policy] = None,
     ) -> Registry:
         """Makes a registry file without keys, which must not exist yet, and opens it. It belongs to this process's user,
         who alone may read and write it.
@@ -101,7 +104,7 @@ class Registry:
         cls,
         document: Text,
         *,
-        policy: Union[str, bytes, Mapping[str, Any], None] = None,
+        policy: Optional[Policy] = None,
         read_only: bool = False,
     ) -> Registry:
         """Makes a memory registry from a document: the host's own database is the source of truth, and feeds changes in
@@ -115,7 +118,7 @@ class Registry:
     def _made(cls, function: Any, source: bytes, policy: Any, read_only: bool) -> Registry:
         members = [b'"read_only": ' + (b"true" if read_only else b"false")]
         if policy is not None:
-            policy = _json(policy, "policy")
+            policy = _policy_text(policy)
             members.append(b'"policy": ' + policy)
         options = b"{" + b", ".join(members) + b"}"
         handle = Handle()
@@ -186,7 +189,8 @@ class Registry:
         """Decides on a request whose scope the host names: for hosts that route by themselves. The operation counts as
         writing if the scope does. The request target is not known, so a key in a URL is the host's to refuse.
 
-        scope: its whole name, such as "products:read". One that the policy does not have is answered with 500.
+        scope: its whole name, such as "products:read". One that the policy does not have is the program's mistake, and
+            raises ValueError.
 
         Everything else is as with `authorize`.
         """
@@ -197,7 +201,9 @@ class Registry:
             raise TypeError(f"scope must be str, not {type(scope).__name__}")
         key = api_key.encode("utf-8", "surrogatepass") if type(api_key) is str else encoded_key(api_key)
         name = store.encode("utf-8", "surrogatepass") if type(store) is str else encoded_store(store)
-        number = self._scope_ids.get(scope, 0)
+        number = self._scope_ids.get(scope)
+        if number is None:
+            raise ValueError(f"the policy has no scope {shown(scope)}; it has {', '.join(self._scope_ids)}")
         out = RawDecision(SIZE)
         if at is None:
             _authorize_scope(handle, key, len(key or b""), name, len(name or b""), number, out)
@@ -362,6 +368,23 @@ class Registry:
 
     def _answer(self, function: Any, *texts: bytes) -> bytearray:
         return answer(function, self._open(), *(part for text in texts for part in (text, len(text))))
+
+
+def _policy_text(policy: Policy) -> bytes:
+    if isinstance(policy, os.PathLike):
+        try:
+            with open(policy, "rb") as file:
+                return file.read(2**30 + 1)  # one more than the library takes
+        except (OSError, ValueError) as error:
+            reason = error.strerror if isinstance(error, OSError) else error
+            raise FileError(Status.IO, f"cannot read the policy {os.fspath(policy)!r}: {reason}") from error
+    text = _json(policy, "policy")
+    if not text.lstrip(b" \t\r\n").startswith(b"{"):
+        found = shown(text.decode("utf-8", "replace"))
+        raise FormatError(
+            Status.FORMAT, f"the policy is {found}; expected the text of a policy document, an object, or Path(…) for a file"
+        )
+    return text
 
 
 def _json(value: object, what: str) -> bytes:
