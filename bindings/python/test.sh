@@ -18,6 +18,7 @@ need_libraries
 ready
 
 packages=(pytest==8.4.2 mypy==1.18.2 fastapi==0.121.3 starlette==0.49.3 httpx==0.28.1 uvicorn==0.38.0 Flask==3.1.2)
+packages+=(gunicorn==27.0.1 hypercorn==0.18.0 Django==5.2.19)
 venv "$tools/python" "${packages[@]}"
 python=$tools/python/bin/python
 export PYTHONDONTWRITEBYTECODE=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1

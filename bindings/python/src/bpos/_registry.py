@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterable, Mapping
 from ctypes import c_uint8
 from datetime import datetime, timedelta
-from typing import Any, List, NoReturn, Optional, Union
+from typing import Any, List, NoReturn, Optional, Tuple, Union
 
 from ._decision import SIZE, Decision, decision_of
 from ._edit import UNSET, Edit, Unset, grace_s_of, patch_of, spec_of
@@ -17,7 +17,7 @@ from ._library import Handle, RawDecision, answer, call, library
 from ._redaction import shown
 from ._request import ANY_STORE, Now, Store, Text, encoded, encoded_key, encoded_store
 
-__all__ = ["BUILT_IN_SCOPES", "Registry"]
+__all__ = ["BUILT_IN_SCOPES", "AnyPath", "Registry", "Version", "version_of"]
 
 #: The scopes of the built-in policy. Their numbers, from 1, never change.
 BUILT_IN_SCOPES = (
@@ -34,7 +34,10 @@ BUILT_IN_SCOPES = (
     "webhooks:manage",
 )
 
-Policy = Union[str, bytes, "os.PathLike[str]", "os.PathLike[bytes]", Mapping[str, Any]]
+AnyPath = Union[str, bytes, "os.PathLike[str]", "os.PathLike[bytes]"]
+Policy = Union[AnyPath, Mapping[str, Any]]
+#: What tells one version of a file from another without reading it.
+Version = Tuple[int, ...]
 
 _authorize = library.bpos_authorize
 _authorize_at = library.bpos_authorize_at
@@ -46,7 +49,8 @@ class Registry:
     """The keys of a platform, ready to decide: `Registry.open` a file, or feed one in memory with `Registry.from_json`.
 
     Any number of threads may use it at once, and any of them may change or close it meanwhile. After a change returns,
-    every decision that starts later, on any thread, is made with it. A forked child can authorize and reload.
+    every decision that starts later, on any thread of this process, is made with it. Another process, a forked child
+    too, knows of it once it has reloaded, and counts for itself.
 
     >>> registry = Registry.from_json('{"version": 1, "keys": []}')
     >>> new = registry.create(name="Website Sync", store="yourstore", scopes=["products:read"])
@@ -59,6 +63,8 @@ class Registry:
     """
 
     _handle: Optional[Handle] = None
+    _path: Optional[AnyPath] = None  # of a file registry
+    _opened_version: Optional[Version] = None
 
     def __init__(self) -> None:
         raise TypeError("use Registry.open(path) or Registry.from_json(document)")
@@ -68,7 +74,7 @@ class Registry:
     @classmethod
     def open(
         cls,
-        path: Union[str, bytes, os.PathLike[str], os.PathLike[bytes]],
+        path: AnyPath,
         *,
         policy: Optional[Policy] = None,
         read_only: bool = False,
@@ -83,12 +89,15 @@ class Registry:
         Raises FileError if the file cannot be read; FilePermissionError if others may write it; FormatError,
         ConflictError or LimitError if it is no sound registry document, or the policy is not sound.
         """
-        return cls._made(library.bpos_registry_open, os.fsencode(path), policy, read_only)
+        version = version_of(path)  # from before the file is read, which may change meanwhile
+        registry = cls._made(library.bpos_registry_open, os.fsencode(path), policy, read_only)
+        registry._path, registry._opened_version = path, version
+        return registry
 
     @classmethod
     def init(
         cls,
-        path: Union[str, bytes, os.PathLike[str], os.PathLike[bytes]],
+        path: AnyPath,
         *,
         policy: Optional[Policy] = None,
     ) -> Registry:
@@ -97,7 +106,9 @@ class Registry:
 
         Raises ConflictError if such a file exists; otherwise as `open`.
         """
-        return cls._made(library.bpos_registry_init, os.fsencode(path), policy, read_only=False)
+        registry = cls._made(library.bpos_registry_init, os.fsencode(path), policy, read_only=False)
+        registry._path = path
+        return registry
 
     @classmethod
     def from_json(
@@ -368,6 +379,15 @@ class Registry:
 
     def _answer(self, function: Any, *texts: bytes) -> bytearray:
         return answer(function, self._open(), *(part for text in texts for part in (text, len(text))))
+
+
+def version_of(path: AnyPath) -> Optional[Version]:
+    """The version of the file at a path, or None if it cannot be looked at."""
+    try:
+        file = os.stat(path)
+    except (OSError, ValueError):  # ValueError for a NUL in the path
+        return None
+    return file.st_dev, file.st_ino, file.st_size, file.st_mtime_ns, file.st_ctime_ns
 
 
 def _policy_text(policy: Policy) -> bytes:

@@ -16,6 +16,7 @@ from . import _host
 from ._decision import Decision
 from ._redaction import RedactingFilter
 from ._registry import Registry
+from ._reload import Reloader
 from ._request import Store
 from ._target import Mismatch, checked_prefix, target_of
 
@@ -35,6 +36,9 @@ class Middleware:
     prefix: what stands before the policy's paths, because the application is mounted or served below it: "/shop" for an
         application in werkzeug's `DispatcherMiddleware(…, {"/shop": app})`. It must be what SCRIPT_NAME is where the
         middleware stands. Whatever is asked for elsewhere is answered with 500.
+    reload: whether each request looks at the file of a file registry, one call to the operating system, and reads it
+        again if it has changed. If it cannot be read, the keys in force stay, and the log `bpos.wsgi` says why. Every
+        worker process does so for itself, and counts for itself.
 
     The decision is in `environ["bpos.decision"]`, for the application and for what is around this middleware, a log for
     instance. The X-API-Key header is taken out of the environment, and the application's answer gets the RateLimit
@@ -46,14 +50,22 @@ class Middleware:
     """
 
     def __init__(
-        self, app: WSGIApplication, registry: Registry, *, store: Callable[[WSGIEnvironment], Store], prefix: str = ""
+        self,
+        app: WSGIApplication,
+        registry: Registry,
+        *,
+        store: Callable[[WSGIEnvironment], Store],
+        prefix: str = "",
+        reload: bool = True,
     ) -> None:
         self.app = app
         self.registry = registry
         self.store = store
         self.prefix = checked_prefix(prefix)
+        self._reloader = Reloader(registry, _log, wanted=reload)
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        self._reloader.reload_if_changed()
         decision = environ["bpos.decision"] = self._decide(environ)
         environ.pop("HTTP_X_API_KEY", None)
         headers = decision.headers
