@@ -83,6 +83,9 @@ check "a build leaves nothing in the checkout" nothing_left
 tested() { # PYTEST-ARGUMENT...: run against the installed package.
     (cd bindings/python && "$python" -m pytest --quiet -p no:cacheprovider "$@")
 }
+examples() { # Django's settings, which doctest looks into, must be there.
+    DJANGO_SETTINGS_MODULE=django.conf.global_settings tested --doctest-modules "$(installed)"
+}
 typed() {
     (cd bindings/python && "$python" -m mypy --cache-dir="$out/mypy" --strict src tests bench.py &&
         cd ../../examples/python && "$python" -m mypy --cache-dir="$out/mypy" --strict server.py)
@@ -91,7 +94,7 @@ benchmark() {
     (cd "$out" && "$python" "$root/bindings/python/bench.py" --quick)
 }
 check "pytest" tested tests
-check "the examples in the documentation strings" tested --doctest-modules "$(installed)"
+check "the examples in the documentation strings" examples
 check "mypy --strict" typed
 check "bench.py" benchmark
 

@@ -55,7 +55,13 @@ def test_it_is_a_plain_value_that_outlives_its_registry(registry: bpos.Registry)
 
 @pytest.mark.parametrize("reason", bpos.Reason)
 def test_the_code_is_the_one_in_the_body(reason: bpos.Reason) -> None:
-    statuses = {"RATE_LIMITED": 429, "INTERNAL": 500, "UNMAPPED_ROUTE": 403, "INSUFFICIENT_SCOPE": 403, "TEST_MODE": 403}
+    statuses = {
+        "RATE_LIMITED": 429,
+        "INTERNAL": 500,
+        "UNMAPPED_ROUTE": 403,
+        "INSUFFICIENT_SCOPE": 403,
+        "TEST_MODE": 403,
+    }
     if reason is bpos.Reason.ALLOWED:
         assert bpos.Decision(200, reason).code == ""
     else:

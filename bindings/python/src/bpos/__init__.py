@@ -10,7 +10,7 @@ the answer is 200, 401, 403 or 429.
     else:
         respond(decision.status, decision.headers, decision.body)
 
-`bpos.asgi` and `bpos.wsgi` have middleware that does so for every request.
+`bpos.asgi`, `bpos.wsgi` and `bpos.django` have middleware that does so for every request.
 """
 
 from ._decision import Decision, Reason

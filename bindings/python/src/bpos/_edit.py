@@ -101,7 +101,8 @@ class Edit:
         nothing has changed. After NotDurableError what the changes take away is in force in this process, as with
         `Registry.update`.
         """
-        answers = edit_answers_of(self._registry._answer(library.bpos_registry_edit, json.dumps(self._changes).encode()))
+        changes = json.dumps(self._changes).encode()
+        answers = edit_answers_of(self._registry._answer(library.bpos_registry_edit, changes))
         self._changes = []
         return answers
 

@@ -101,8 +101,8 @@ class Registry:
         *,
         policy: Optional[Policy] = None,
     ) -> Registry:
-        """Makes a registry file without keys, which must not exist yet, and opens it. It belongs to this process's user,
-        who alone may read and write it.
+        """Makes a registry file without keys, which must not exist yet, and opens it. It belongs to this process's
+        user, who alone may read and write it.
 
         Raises ConflictError if such a file exists; otherwise as `open`.
         """
@@ -401,9 +401,8 @@ def _policy_text(policy: Policy) -> bytes:
     text = _json(policy, "policy")
     if not text.lstrip(b" \t\r\n").startswith(b"{"):
         found = shown(text.decode("utf-8", "replace"))
-        raise FormatError(
-            Status.FORMAT, f"the policy is {found}; expected the text of a policy document, an object, or Path(…) for a file"
-        )
+        expected = "the text of a policy document, an object, or Path(…) for a file"
+        raise FormatError(Status.FORMAT, f"the policy is {found}; expected {expected}")
     return text
 
 

@@ -48,11 +48,11 @@ class Middleware:
     POLICY: as for `Registry.open`; only where REGISTRY is a path.
     RELOAD: as the `reload` of the other middleware.
 
-    The decision is `request.bpos`, for views and for the middleware around this one. The view does not see the X-API-Key
-    header, and its answer gets the RateLimit headers. What is decided on is the method and the `path_info` that Django
-    goes by to find the view, so the policy's paths are those of the URLconf, wherever it is served. If it is not sure
-    which path was asked for, the store cannot be found, because STORE raised, or the registry is closed, the answer is a
-    500, and the log `bpos.django` says why.
+    The decision is `request.bpos`, for views and for the middleware around this one. The view does not see the
+    X-API-Key header, and its answer gets the RateLimit headers. What is decided on is the method and the `path_info`
+    that Django goes by to find the view, so the policy's paths are those of the URLconf, wherever it is served. If it
+    is not sure which path was asked for, the store cannot be found, because STORE raised, or the registry is closed,
+    the answer is a 500, and the log `bpos.django` says why.
     """
 
     sync_capable = True
@@ -65,7 +65,8 @@ class Middleware:
         store = options["STORE"]
         self.store = import_string(store) if isinstance(store, str) else store
         if not callable(self.store):
-            raise ImproperlyConfigured(f"BPOS['STORE'] is {type(store).__name__}; expected a function, or its dotted name")
+            found = type(store).__name__
+            raise ImproperlyConfigured(f"BPOS['STORE'] is {found}; expected a function, or its dotted name")
         self._reloader = Reloader(self.registry, _log, wanted=options.get("RELOAD", True))
         self._is_async = iscoroutinefunction(get_response)
         if self._is_async:
@@ -103,8 +104,8 @@ class Middleware:
 
 
 def store_of_host(request: HttpRequest, domain: str) -> str:
-    """The store that the request's Host header names, one level below the domain; see `bpos.store_of_host`. Django joins
-    several by commas, which name none. X-Forwarded-Host is not asked, whatever USE_X_FORWARDED_HOST says."""
+    """The store that the request's Host header names, one level below the domain; see `bpos.store_of_host`. Django
+    joins several by commas, which name none. X-Forwarded-Host is not asked, whatever USE_X_FORWARDED_HOST says."""
     return _host.store_of_host(request.META.get("HTTP_HOST"), domain)
 
 
@@ -117,10 +118,10 @@ def _options() -> Mapping[str, Any]:
         raise ImproperlyConfigured("the setting BPOS is missing; expected a dict with REGISTRY and STORE")
     unknown, missing = options.keys() - _SETTINGS, {"REGISTRY", "STORE"} - options.keys()
     if unknown or missing:
-        wrong = " and ".join(
-            f"{what} {', '.join(sorted(map(str, names)))}" for what, names in (("has", unknown), ("lacks", missing)) if names
-        )
-        raise ImproperlyConfigured(f"the setting BPOS {wrong}; expected REGISTRY and STORE, and perhaps POLICY and RELOAD")
+        found = (("has", unknown), ("lacks", missing))
+        wrong = " and ".join(f"{what} {', '.join(sorted(map(str, names)))}" for what, names in found if names)
+        expected = "REGISTRY and STORE, and perhaps POLICY and RELOAD"
+        raise ImproperlyConfigured(f"the setting BPOS {wrong}; expected {expected}")
     return options
 
 
