@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+import time
 from pathlib import Path
 from typing import Any, Callable
 
@@ -14,6 +15,7 @@ from sample import KEY, document, record
 import bpos
 import bpos.asgi
 import bpos.wsgi
+from bpos import _version
 
 SCOPE = {
     "type": "http",
@@ -58,6 +60,20 @@ def reason_of(asked: dict[str, Any]) -> str:
 
 async def silent(*_: Any) -> Any:
     pass
+
+
+NEVER, ALWAYS = -1, 2**63
+
+
+@pytest.fixture(autouse=True)
+def tick_ns(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
+    """Sets what counts as just now: these tests change files, and do not depend on how fast they are."""
+
+    def setting(tick_ns: int) -> None:
+        monkeypatch.setattr(_version, "_TICK_NS", tick_ns)
+
+    setting(NEVER)
+    return setting
 
 
 @pytest.fixture(params=[asking_asgi, asking_wsgi])
@@ -121,6 +137,36 @@ def test_a_change_is_read_once(file: Path, asking: Callable[..., Ask], monkeypat
         others.revoke("key_1")
     assert [ask(), ask(), ask()] == ["revoked_key"] * 3
     assert len(reads) == 1
+
+
+def test_a_file_that_was_changed_just_now_is_read_again(
+    file: Path, asking: Callable[..., Ask], monkeypatch: pytest.MonkeyPatch, tick_ns: Callable[[int], None]
+) -> None:
+    registry = bpos.Registry.open(file, read_only=True)
+    reads = counting_reads(registry, monkeypatch)
+    ask = asking(registry)
+    with bpos.Registry.open(file) as others:
+        others.revoke("key_1")
+    tick_ns(ALWAYS)  # another change would bear the same times
+    assert [ask(), ask()] == ["revoked_key"] * 2
+    assert len(reads) == 2
+    tick_ns(NEVER)
+    assert [ask(), ask()] == ["revoked_key"] * 2
+    assert len(reads) == 3
+
+
+def test_a_file_was_changed_just_now_for_20_ms(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()
+    changed = file.stat().st_ctime_ns
+    for after, settled in (
+        (0, False),
+        (20_000_000, False),
+        (20_000_001, True),
+        (-20_000_000, False),
+        (-(10**12), True),
+    ):
+        monkeypatch.setattr(time, "time_ns", lambda after=after: changed + after)
+        assert (_version.version_of(file) is not None) == settled, after
 
 
 def test_a_file_with_a_mistake_leaves_the_keys_in_force_and_is_told_once(

@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterable, Mapping
 from ctypes import c_uint8
 from datetime import datetime, timedelta
-from typing import Any, List, NoReturn, Optional, Tuple, Union
+from typing import Any, List, NoReturn, Optional, Union
 
 from ._decision import SIZE, Decision, decision_of
 from ._edit import UNSET, Edit, Unset, grace_s_of, patch_of, spec_of
@@ -16,8 +16,9 @@ from ._keys import KeyRecord, NewKey, Stats, new_key_of, record_of, stats_of
 from ._library import Handle, RawDecision, answer, call, library
 from ._redaction import shown
 from ._request import ANY_STORE, Now, Store, Text, encoded, encoded_key, encoded_store
+from ._version import AnyPath, Version, version_of
 
-__all__ = ["BUILT_IN_SCOPES", "AnyPath", "Registry", "Version", "version_of"]
+__all__ = ["BUILT_IN_SCOPES", "Registry"]
 
 #: The scopes of the built-in policy. Their numbers, from 1, never change.
 BUILT_IN_SCOPES = (
@@ -34,10 +35,7 @@ BUILT_IN_SCOPES = (
     "webhooks:manage",
 )
 
-AnyPath = Union[str, bytes, "os.PathLike[str]", "os.PathLike[bytes]"]
 Policy = Union[AnyPath, Mapping[str, Any]]
-#: What tells one version of a file from another without reading it.
-Version = Tuple[int, ...]
 
 _authorize = library.bpos_authorize
 _authorize_at = library.bpos_authorize_at
@@ -379,15 +377,6 @@ class Registry:
 
     def _answer(self, function: Any, *texts: bytes) -> bytearray:
         return answer(function, self._open(), *(part for text in texts for part in (text, len(text))))
-
-
-def version_of(path: AnyPath) -> Optional[Version]:
-    """The version of the file at a path, or None if it cannot be looked at."""
-    try:
-        file = os.stat(path)
-    except (OSError, ValueError):  # ValueError for a NUL in the path
-        return None
-    return file.st_dev, file.st_ino, file.st_size, file.st_mtime_ns, file.st_ctime_ns
 
 
 def _policy_text(policy: Policy) -> bytes:

@@ -8,7 +8,8 @@ import os
 from typing import Optional
 
 from ._errors import ClosedError, ConflictError, Error, FilePermissionError, FormatError, StaleError
-from ._registry import Registry, Version, version_of
+from ._registry import Registry
+from ._version import Version, version_of
 
 __all__ = ["Reloader"]
 
