@@ -17,8 +17,8 @@ need_libraries
 [ -x "$command" ] || lacks "$command" "run \`cargo build --release --package bpos-cli\`, or name one in BPOS_COMMAND"
 ready
 
-packages=(pytest==8.4.2 mypy==1.18.2 fastapi==0.121.3 starlette==0.49.3 httpx==0.28.1 uvicorn==0.38.0 Flask==3.1.2
-    Django==5.2.19 djangorestframework==3.18.3)
+packages=(pytest==8.4.2 mypy==1.18.2 fastapi==0.121.3 starlette==0.49.3 httpx==0.28.1 uvicorn==0.38.0 Flask==3.1.2)
+packages+=(gunicorn==27.0.1 hypercorn==0.18.0 Django==5.2.19 djangorestframework==3.18.3)
 venv "$tools/python" "${packages[@]}"
 python=$tools/python/bin/python
 export PYTHONDONTWRITEBYTECODE=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
@@ -83,6 +83,9 @@ check "a build leaves nothing in the checkout" nothing_left
 tested() { # PYTEST-ARGUMENT...: run against the installed package.
     (cd bindings/python && "$python" -m pytest --quiet -p no:cacheprovider "$@")
 }
+examples() { # Django's settings, which doctest looks into, must be there.
+    DJANGO_SETTINGS_MODULE=django.conf.global_settings tested --doctest-modules "$(installed)"
+}
 typed() {
     (cd bindings/python && "$python" -m mypy --cache-dir="$out/mypy" --strict src tests bench.py &&
         cd ../../examples/python && "$python" -m mypy --cache-dir="$out/mypy" --strict server.py)
@@ -91,7 +94,7 @@ benchmark() {
     (cd "$out" && "$python" "$root/bindings/python/bench.py" --quick)
 }
 check "pytest" tested tests
-check "the examples in the documentation strings" tested --doctest-modules "$(installed)"
+check "the examples in the documentation strings" examples
 check "mypy --strict" typed
 check "bench.py" benchmark
 

@@ -14,7 +14,7 @@ import socket
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any
 
 import shop
 import uvicorn
@@ -31,7 +31,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="A made-up shop's API, authorized by bpos.")
     parser.add_argument("--registry", type=Path, required=True, help="the document with the keys; read again on SIGHUP")
     parser.add_argument("--listen", default="127.0.0.1:0", help="where to listen; port 0 takes a free one")
-    parser.add_argument("--store", help="the store of every request; without it, the first label of the host names it")
+    parser.add_argument("--store", help="the store of every request; without it, the host names it")
+    parser.add_argument("--domain", default="brotherpos.ca", help="the platform's; hosts are one level below it")
     arguments = parser.parse_args()
 
     handler = logging.StreamHandler()
@@ -49,14 +50,15 @@ def main() -> None:
     @contextlib.asynccontextmanager
     async def reloading(app: Starlette) -> AsyncIterator[None]:
         loop = asyncio.get_running_loop()
-        # A large file takes its time, and requests go on meanwhile.
+        # The middleware sees to changes before each request; this is for an operator who wants to know at once. A large
+        # file takes its time, and requests go on meanwhile.
         loop.add_signal_handler(signal.SIGHUP, lambda: loop.run_in_executor(None, reload, registry))
         # The signals are caught before anybody is told that the server listens.
         print("listening on http://{}:{}".format(*listener.getsockname()[:2]), flush=True)
         yield
 
-    def store(scope: Any) -> Optional[str]:
-        return arguments.store or store_of(scope)
+    def store(scope: Any) -> str:
+        return arguments.store or bpos.asgi.store_of_host(scope, arguments.domain)
 
     app = Starlette(
         routes=shop.routes(),
@@ -69,16 +71,6 @@ def main() -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: sys.exit(0))
     server.run(sockets=[listener])
-
-
-def store_of(scope: Any) -> Optional[str]:
-    """The store that the request's host names: `yourstore` for `YourStore.brotherpos.ca:443`. None, which no key
-    belongs to, if the host is missing, there twice, or not readable."""
-    hosts = [value for name, value in scope["headers"] if name == b"host"]
-    if len(hosts) != 1 or not hosts[0].isascii():
-        return None
-    label: str = hosts[0].decode().partition(":")[0].partition(".")[0]
-    return label.lower()
 
 
 def reload(registry: bpos.Registry) -> None:

@@ -61,7 +61,7 @@ export CARGO_TARGET_DIR=$target/docs # what it compiles is used again by the nex
 
 # The frameworks are fetched but once. What a page installs beside them is gone afterwards.
 frameworks=$tools/frameworks
-venv "$frameworks" starlette==0.49.3 fastapi==0.121.3 flask==3.1.2 httpx==0.28.1 uvicorn==0.38.0 pytest==8.4.2 \
+venv "$frameworks" starlette==0.49.3 fastapi==0.121.3 flask==3.1.2 httpx==0.28.1 uvicorn==0.38.0 Django==5.2.19 pytest==8.4.2 \
     cffi==2.1.1
 packages() { # ENVIRONMENT: its folder of packages
     "$1/bin/python" -c 'import site; print(site.getsitepackages()[0])'

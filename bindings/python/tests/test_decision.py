@@ -53,6 +53,24 @@ def test_it_is_a_plain_value_that_outlives_its_registry(registry: bpos.Registry)
         decision.status = 200  # type: ignore[misc]
 
 
+@pytest.mark.parametrize("reason", bpos.Reason)
+def test_the_code_is_the_one_in_the_body(reason: bpos.Reason) -> None:
+    statuses = {
+        "RATE_LIMITED": 429,
+        "INTERNAL": 500,
+        "UNMAPPED_ROUTE": 403,
+        "INSUFFICIENT_SCOPE": 403,
+        "TEST_MODE": 403,
+    }
+    if reason is bpos.Reason.ALLOWED:
+        assert bpos.Decision(200, reason).code == ""
+    else:
+        decision = bpos.Decision(statuses.get(reason.name, 401), reason)
+        assert decision.code == json.loads(decision.body)["code"]
+    assert bpos.Decision(401, bpos.Reason.WRONG_STORE).code == "invalid_key"
+    assert bpos.Decision().code == bpos.Decision(0, bpos.Reason.ALLOWED).code == "internal"
+
+
 def test_one_made_by_hand_has_the_answer_of_a_real_one() -> None:
     limited = bpos.Decision(429, bpos.Reason.RATE_LIMITED, "products:read", limit=60, retry_after_s=41, reset_s=41)
     assert limited.headers == [

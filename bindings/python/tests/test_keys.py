@@ -12,7 +12,7 @@ import pytest
 from sample import KEY, document, record
 
 import bpos
-from bpos._keys import new_key_of
+from bpos._keys import edit_answers_of, new_key_of
 from bpos._library import answer, library
 
 UTC = timezone.utc
@@ -43,6 +43,10 @@ def test_a_key_lives(file: Path) -> None:
     assert new.record.usage.last_used_at is None
 
     assert registry.update(id, enabled=False).enabled is False
+    assert asked(registry, key) == "disabled_key"
+    registry.enable(id)
+    assert asked(registry, key) == "allowed"
+    registry.disable(id)
     assert asked(registry, key) == "disabled_key"
     changed = registry.update(id, enabled=True, name="Sync", scopes=["products:write"], rate_limit=300, expires_at=None)
     assert (changed.name, changed.scopes, changed.rate_limit, changed.expires_at) == (
@@ -87,7 +91,7 @@ def test_a_list_is_of_all_or_of_one_store() -> None:
     assert ids(store=None) == ids(store="") == ids(store="\udcff") == ids(store="other") == []
 
 
-@pytest.mark.parametrize("method", ["update", "revoke", "remove", "get"])
+@pytest.mark.parametrize("method", ["update", "enable", "disable", "revoke", "remove", "get"])
 def test_an_id_that_no_key_has_is_not_found(registry: bpos.Registry, method: str) -> None:
     for id in ("key_none", "key_1\0", "", "\ud800", b"\xff"):
         with pytest.raises(bpos.NotFoundError, match="no key with the id"):
@@ -171,6 +175,75 @@ def test_a_grace_has_its_maximum_and_its_type(registry: bpos.Registry) -> None:
     assert asked(registry, KEY) == "allowed"
 
 
+# ---- Several changes together ----
+
+
+def test_an_edit_makes_all_changes_with_one_write_and_answers_in_order(file: Path) -> None:
+    registry = bpos.Registry.open(file)
+    before = registry.stats().revision
+    edit = registry.edit()
+    edit.create(name="First", store="yourstore", scopes=["products:read"], rate_limit=5)
+    edit.update("key_1", name="Renamed", expires_at=datetime(2099, 1, 1, tzinfo=UTC))
+    edit.rotate("key_1", grace=timedelta(hours=1))
+    edit.create(name="Second", store="otherstore", scopes=[], test_mode=True)
+    edit.disable("key_1")
+    edit.enable("key_1")
+    assert registry.stats().revision == before and len(registry.list()) == 1  # nothing is made yet
+
+    first, updated, rotated, second, disabled, enabled = edit.commit()
+    assert registry.stats().revision == before + 1
+    assert isinstance(first, bpos.NewKey) and isinstance(rotated, bpos.NewKey) and isinstance(second, bpos.NewKey)
+    assert (first.record.name, first.record.rate_limit) == ("First", 5)
+    assert asked(registry, first.key.expose()) == asked(registry, KEY) == asked(registry, rotated.key.expose())
+    assert len({first.key.expose(), rotated.key.expose(), second.key.expose()}) == 3
+    assert second.key.expose()[:9] == second.record.hint and second.record.test_mode
+    assert isinstance(updated, bpos.KeyRecord) and updated.name == "Renamed" and updated.expires_at is not None
+    assert disabled is enabled is None
+
+    assert edit.commit() == []  # what was made is not made again
+    edit.revoke(first.record.id)
+    edit.remove(first.record.id)
+    assert edit.commit() == [None, None]
+    with pytest.raises(bpos.NotFoundError):
+        bpos.Registry.open(file).get(first.record.id)
+
+
+def test_an_edit_is_all_or_none_and_names_the_change_that_is_refused(registry: bpos.Registry) -> None:
+    for none in ("key_none", b"\xff", "\ud800"):
+        edit = registry.edit()
+        edit.revoke("key_1")
+        edit.update(none, name="B")
+        with pytest.raises(bpos.NotFoundError, match="^change 2: "):
+            edit.commit()
+    edit = registry.edit()
+    edit.disable("key_1")
+    edit.create(name="A", store="yourstore", scopes=["product:read"])
+    with pytest.raises(bpos.FormatError, match="product:read"):
+        edit.commit()
+    assert asked(registry, KEY) == "allowed" and len(registry.list()) == 1
+
+
+def test_a_mistake_in_a_change_is_told_where_it_is_made(registry: bpos.Registry) -> None:
+    edit = registry.edit()
+    with pytest.raises(TypeError, match="^id must be str or bytes, not int$"):
+        edit.revoke(1)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match=r'\["products:read"\]'):
+        edit.create(name="A", store="yourstore", scopes="products:read")
+    with pytest.raises(ValueError, match="no time zone"):
+        edit.update("key_1", expires_at=datetime(2099, 1, 1))
+    with pytest.raises(ValueError, match="expected 0 to 366 days"):
+        edit.rotate("key_1", grace=timedelta(seconds=-1))
+    assert edit.commit() == []
+
+
+def test_an_edit_of_a_closed_registry_says_so(registry: bpos.Registry) -> None:
+    edit = registry.edit()
+    edit.revoke("key_1")
+    registry.close()
+    with pytest.raises(bpos.ClosedError):
+        edit.commit()
+
+
 # ---- Secrets ----
 
 
@@ -203,8 +276,20 @@ def test_the_answer_that_the_secret_was_taken_from_holds_it_no_more(registry: bp
     assert new.key.expose().encode() not in received and new.key.expose().encode()[9:] not in received
 
 
+def test_the_answer_to_an_edit_holds_no_secret_once_it_is_read(registry: bpos.Registry) -> None:
+    spec = b'{"create": {"name": "A", "store": "yourstore", "scopes": []}}'
+    changes = b"[" + spec + b', {"revoke": "key_1"}, ' + spec + b"]"
+    received = answer(library.bpos_registry_edit, registry._handle, changes, len(changes))
+    first, nothing, second = edit_answers_of(received)
+    assert isinstance(first, bpos.NewKey) and nothing is None and isinstance(second, bpos.NewKey)
+    for new in (first, second):
+        assert new.key.expose()[:9] == new.record.hint
+        assert new.key.expose()[9:].encode() not in received
+        assert new.key.expose()[9:] not in repr((first, second))
+
+
 def test_a_name_that_looks_like_the_answer_does_not_lead_astray(registry: bpos.Registry) -> None:
-    name = '"key":"bpos_AnotherKeyThatIsNotSecret"'
+    name = '"key":"bpos_NoKey"'
     new = registry.create(name=name, store="yourstore", scopes=["products:read"])
     assert new.record.name == name
     assert asked(registry, new.key.expose()) == "allowed"

@@ -73,5 +73,15 @@ def test_the_structs_are_the_headers() -> None:
 def test_every_public_name_is_there_and_documented() -> None:
     for name in bpos.__all__:
         assert getattr(bpos, name) is not None
-    for name, value in vars(bpos.Registry).items():
-        assert name.startswith("_") or value.__doc__, name
+    for owner in (bpos.Registry, bpos.Edit, bpos.Decision):
+        for name, value in vars(owner).items():
+            assert name.startswith("_") or value.__doc__, name
+
+
+def test_the_methods_have_the_names_that_they_have_in_rust() -> None:
+    readme = (CHECKOUT / "README.md").read_text()
+    rows = re.findall(r"^\| [^|]+ \| (`[^|]+`) \|", readme[readme.index("## The life of a key") :], re.MULTILINE)
+    names = {name for row in rows for name in re.findall(r"`(\w+)`", row)}
+    changes = {"create", "update", "enable", "disable", "rotate", "revoke", "remove"}
+    assert changes | {"edit", "get", "list"} <= names <= vars(bpos.Registry).keys()
+    assert {name for name in vars(bpos.Edit) if not name.startswith("_")} == changes | {"commit"}

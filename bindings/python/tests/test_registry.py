@@ -98,10 +98,22 @@ def test_a_bytes_that_lies_about_its_length_is_measured(registry: bpos.Registry)
     assert reason(registry, api_key=Long(KEY.encode())) == "allowed"
 
 
-def test_a_scope_that_does_not_exist_is_500(registry: bpos.Registry) -> None:
-    for scope in ("products", "products:read ", "", "\ud800", "orders:read"):
-        decision = registry.authorize_scope(scope, api_key=KEY, store="yourstore")
-        assert (decision.status, str(decision.reason)) == (500, "internal"), scope
+@pytest.mark.parametrize("scope", ["products", "products:read ", "", "\ud800", "orders:read", "products:read\0"])
+def test_a_scope_that_the_policy_does_not_have_is_the_programs_mistake(registry: bpos.Registry, scope: str) -> None:
+    for key in (KEY, None):
+        with pytest.raises(ValueError, match="^the policy has no scope '") as caught:
+            registry.authorize_scope(scope, api_key=key, store="yourstore")
+        assert ascii(scope) in str(caught.value) and "products:read, customers:read, sales:read" in str(caught.value)
+    assert registry.stats().allowed == 0
+
+
+def test_a_key_in_the_place_of_a_scope_is_not_told(registry: bpos.Registry) -> None:
+    with pytest.raises(ValueError) as caught:
+        registry.authorize_scope(KEY, api_key=KEY, store="yourstore")
+    assert KEY[9:] not in str(caught.value)
+    with pytest.raises(ValueError) as caught:
+        registry.authorize_scope("x" * 1_000_000, api_key=KEY, store="yourstore")
+    assert len(str(caught.value)) < 1_000
 
 
 def test_time_is_an_argument() -> None:
@@ -138,11 +150,45 @@ def test_a_policy_is_an_object_or_its_text() -> None:
         decision = registry.authorize("GET", "/orders", api_key=KEY, store="yourstore")
         assert (decision.status, decision.required_scope) == (200, "orders:read")
         assert registry.authorize_scope("orders:read", api_key=KEY, store="yourstore")
-        assert registry.authorize_scope("products:read", api_key=KEY, store="yourstore").status == 500
+        with pytest.raises(ValueError, match="^the policy has no scope 'products:read'; it has orders:read$"):
+            registry.authorize_scope("products:read", api_key=KEY, store="yourstore")
+
+
+def test_a_policy_is_read_from_the_file_that_a_path_names(tmp_path: Path) -> None:
+    path = tmp_path / "policy.json"
+    path.write_text('\n {"scopes": [{"name": "orders:read"}], "routes": []}')
+    registry = bpos.Registry.from_json(document(record(scopes=["orders:read"])), policy=path)
+    assert registry.authorize_scope("orders:read", api_key=KEY, store="yourstore")
+
+    path.write_text('{"scopes": []')
+    with pytest.raises(bpos.FormatError, match="^the options: "):
+        bpos.Registry.from_json(document(), policy=path)
+    with pytest.raises(bpos.FileError, match=r"^cannot read the policy .*missing\.json.: No such file"):
+        bpos.Registry.from_json(document(), policy=tmp_path / "missing.json")
+    with pytest.raises(bpos.FileError, match=r"^cannot read the policy .*: Is a directory"):
+        bpos.Registry.from_json(document(), policy=tmp_path)
 
 
 @pytest.mark.parametrize(
-    "policy", ["", "{", "{}", '{"scopes": [], "routes": []}, "read_only": false', "[]", {"scopes": []}, b"\xff"]
+    "text", ["policy.json", "/etc/bpos/policy.json", "", " ", "[]", "null", "\ufeff{}", "\u00a0{}"]
+)
+def test_a_policy_that_is_a_path_in_a_str_says_what_to_write(text: str) -> None:
+    expected = r"expected the text of a policy document, an object, or Path\(…\) for a file$"
+    for given in (text, text.encode()):
+        with pytest.raises(bpos.FormatError, match=expected) as caught:
+            bpos.Registry.from_json(document(), policy=given)
+        assert ascii(text) in str(caught.value) or not text.isascii()
+
+
+def test_a_key_in_the_place_of_a_policy_is_not_told() -> None:
+    for start in ("", "policy of "):
+        with pytest.raises(bpos.FormatError) as caught:
+            bpos.Registry.from_json(document(), policy=start + KEY)
+        assert KEY[9:] not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "policy", ["{", "{}", '{"scopes": [], "routes": []}, "read_only": false', {"scopes": []}, b"{\xff"]
 )
 def test_a_policy_that_is_not_sound_is_refused(policy: Any) -> None:
     with pytest.raises(bpos.FormatError, match="^the options: "):
@@ -156,6 +202,19 @@ def test_a_file_is_opened_by_any_kind_of_path(file: Path) -> None:
     for path in (file, str(file), os.fsencode(file)):
         with bpos.Registry.open(path) as registry:
             assert reason(registry) == "allowed"
+
+
+def test_a_new_file_is_made_and_opened_by_init(tmp_path: Path) -> None:
+    path = tmp_path / "keys.json"
+    policy = {"scopes": [{"name": "orders:read"}], "routes": []}
+    with bpos.Registry.init(path, policy=policy) as registry:
+        new = registry.create(name="A", store="yourstore", scopes=["orders:read"])
+        assert registry.authorize_scope("orders:read", api_key=new.key.expose(), store="yourstore")
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert [key.name for key in bpos.Registry.open(path, policy=policy).list()] == ["A"]
+    with pytest.raises(bpos.ConflictError, match=r"keys\.json"):
+        bpos.Registry.init(path)
+    assert len(bpos.Registry.open(path, policy=policy).list()) == 1
 
 
 def test_a_path_that_is_not_utf_8_is_a_path(file: Path) -> None:
@@ -270,12 +329,15 @@ USES: dict[str, Callable[[bpos.Registry], object]] = {
     "create": lambda it: it.create(name="A", store="s", scopes=[]),
     "update": lambda it: it.update("key_1", name="B"),
     "rotate": lambda it: it.rotate("key_1", grace=timedelta(0)),
+    "enable": lambda it: it.enable("key_1"),
+    "disable": lambda it: it.disable("key_1"),
     "revoke": lambda it: it.revoke("key_1"),
     "remove": lambda it: it.remove("key_1"),
     "get": lambda it: it.get("key_1"),
     "list": lambda it: it.list(),
     "reload": lambda it: it.reload(),
     "reload_if_changed": lambda it: it.reload_if_changed(),
+    "edit": lambda it: it.edit(),
     "apply": lambda it: it.apply([]),
     "export": lambda it: it.export(),
     "stats": lambda it: it.stats(),
@@ -284,7 +346,7 @@ USES: dict[str, Callable[[bpos.Registry], object]] = {
 
 def test_every_method_is_tried_after_close() -> None:
     public = {name for name in vars(bpos.Registry) if not name.startswith("_")}
-    assert set(USES) == public - {"open", "from_json", "close"}
+    assert set(USES) == public - {"open", "init", "from_json", "close"}
 
 
 @pytest.mark.parametrize("name", USES)

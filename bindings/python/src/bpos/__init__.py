@@ -10,10 +10,11 @@ the answer is 200, 401, 403 or 429.
     else:
         respond(decision.status, decision.headers, decision.body)
 
-`bpos.asgi` and `bpos.wsgi` have middleware that does so for every request.
+`bpos.asgi`, `bpos.wsgi` and `bpos.django` have middleware that does so for every request.
 """
 
 from ._decision import Decision, Reason
+from ._edit import Edit
 from ._errors import (
     ClosedError,
     ConflictError,
@@ -31,6 +32,7 @@ from ._errors import (
     StaleError,
     Status,
 )
+from ._host import store_of_host
 from ._keys import KeyRecord, NewKey, Secret, Stats, Usage
 from ._library import ABI_VERSION, library
 from ._redaction import RedactingFilter, redact
@@ -44,6 +46,7 @@ __all__ = [
     "ClosedError",
     "ConflictError",
     "Decision",
+    "Edit",
     "Error",
     "FileError",
     "FilePermissionError",
@@ -69,6 +72,7 @@ __all__ = [
     "Text",
     "Usage",
     "redact",
+    "store_of_host",
     "version",
 ]
 

@@ -85,6 +85,17 @@ class Decision:
         return self.status == 200
 
     @property
+    def code(self) -> str:
+        """What the client may be told of the reason: the `code` of the body, for a host that writes a body of its own.
+        It is the reason's name, but "invalid_key" for UNKNOWN_KEY, WRONG_STORE and MALFORMED_KEY, which a client must
+        not tell apart. Empty when the request is allowed."""
+        if self.allowed:
+            return ""
+        reason = _INTERNAL if self.reason is Reason.ALLOWED else self.reason
+        text: bytes = library.bpos_reason_code(reason.value)
+        return text.decode("ascii")
+
+    @property
     def headers(self) -> list[tuple[str, str]]:
         """The headers for the answer: WWW-Authenticate on 401, Retry-After on 429, RateLimit-Policy and RateLimit on
         200 and 429, and on a denial the Content-Type of the body."""

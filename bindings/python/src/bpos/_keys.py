@@ -7,12 +7,23 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
-from typing import Any, NoReturn, Optional
+from typing import Any, NoReturn, Optional, Union
 
 from ._decision import Reason
 from ._errors import Error, Status
 
-__all__ = ["KeyRecord", "NewKey", "Secret", "Stats", "Usage", "date_text", "new_key_of", "record_of", "stats_of"]
+__all__ = [
+    "KeyRecord",
+    "NewKey",
+    "Secret",
+    "Stats",
+    "Usage",
+    "date_text",
+    "edit_answers_of",
+    "new_key_of",
+    "record_of",
+    "stats_of",
+]
 
 
 @dataclass(frozen=True)
@@ -134,15 +145,37 @@ _KEY_MEMBER = re.compile(rb'"key"\s*:\s*"(bpos_[0-9A-Za-z]+)"')
 
 
 def new_key_of(answer: bytearray) -> NewKey:
-    """Takes the secret out of the answer before it is parsed, so that no other copy of it comes to be."""
-    found = _KEY_MEMBER.search(answer)
-    if found is None:
-        _wipe(answer)
-        raise Error(Status.FORMAT, "the library's answer holds no key")
-    start, end = found.span(1)
-    secret = Secret(answer[start:end])
-    answer[start:end] = b"*" * (end - start)
-    return NewKey(secret, record_of(json.loads(answer)["record"]))
+    """What `create` and `rotate` answer."""
+    secrets = _taken_out_of(answer)
+    if len(secrets) != 1:
+        raise _unexpected(f"holds {len(secrets)} keys; expected one")
+    return NewKey(secrets[0], record_of(json.loads(answer)["record"]))
+
+
+def edit_answers_of(answer: bytearray) -> list[Union[NewKey, KeyRecord, None]]:
+    """What the changes of an edit answer, in their order."""
+    secrets = _taken_out_of(answer)
+    answers = json.loads(answer)
+    if sum(1 for made in answers if made and "key" in made) != len(secrets):
+        raise _unexpected("does not tell which keys are whose")
+    keys = iter(secrets)
+    return [
+        made and (NewKey(next(keys), record_of(made["record"])) if "key" in made else record_of(made))
+        for made in answers
+    ]
+
+
+def _taken_out_of(answer: bytearray) -> list[Secret]:
+    """Takes the secrets out of an answer before it is parsed, so that no other copy of them comes to be."""
+    secrets = []
+    for start, end in [found.span(1) for found in _KEY_MEMBER.finditer(answer)]:
+        secrets.append(Secret(answer[start:end]))
+        answer[start:end] = b"*" * (end - start)
+    return secrets
+
+
+def _unexpected(what: str) -> Error:
+    return Error(Status.FORMAT, f"the library's answer {what}: it is of another version than this package")
 
 
 def record_of(record: Mapping[str, Any]) -> KeyRecord:

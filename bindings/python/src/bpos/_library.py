@@ -77,15 +77,18 @@ _SHORT: dict[str, tuple[Any, ...]] = {
     "bpos_decision_headers": (c_size_t, _DECISION, c_void_p, c_size_t),
     "bpos_decision_body": (c_size_t, _DECISION, c_void_p, c_size_t),
     "bpos_redact": (c_size_t, c_void_p, c_size_t),
+    "bpos_reason_code": (c_char_p, c_uint32),
     "bpos_scope_id": (c_uint32, c_void_p, *_TEXT),
     "bpos_version": (c_char_p,),
 }
 # The others may wait for a disk or read a large document, and let other threads run meanwhile.
 _LONG: dict[str, tuple[Any, ...]] = {
     "bpos_registry_open": (c_int32, *_TEXT, *_TEXT, POINTER(c_void_p), _ERROR),
+    "bpos_registry_init": (c_int32, *_TEXT, *_TEXT, POINTER(c_void_p), _ERROR),
     "bpos_registry_from_json": (c_int32, *_TEXT, *_TEXT, POINTER(c_void_p), _ERROR),
     "bpos_registry_reload": (c_int32, c_void_p, _ERROR),
     "bpos_registry_reload_if_changed": (c_int32, c_void_p, POINTER(c_uint8), _ERROR),
+    "bpos_registry_edit": (c_int32, c_void_p, *_TEXT, *_ANSWER),
     "bpos_registry_apply": (c_int32, c_void_p, *_TEXT, _ERROR),
     "bpos_registry_export": (c_int32, c_void_p, *_ANSWER),
     "bpos_registry_stats": (c_int32, c_void_p, *_ANSWER),
@@ -94,6 +97,8 @@ _LONG: dict[str, tuple[Any, ...]] = {
     "bpos_key_update": (c_int32, c_void_p, *_TEXT, *_TEXT, *_ANSWER),
     "bpos_key_rotate": (c_int32, c_void_p, *_TEXT, c_uint64, *_ANSWER),
     "bpos_key_revoke": (c_int32, c_void_p, *_TEXT, _ERROR),
+    "bpos_key_enable": (c_int32, c_void_p, *_TEXT, _ERROR),
+    "bpos_key_disable": (c_int32, c_void_p, *_TEXT, _ERROR),
     "bpos_key_remove": (c_int32, c_void_p, *_TEXT, _ERROR),
     "bpos_key_get": (c_int32, c_void_p, *_TEXT, *_ANSWER),
     "bpos_key_list": (c_int32, c_void_p, *_TEXT, *_ANSWER),

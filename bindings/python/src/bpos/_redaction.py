@@ -8,7 +8,7 @@ from typing import Any, AnyStr, Optional
 
 from ._library import library
 
-__all__ = ["RedactingFilter", "redact"]
+__all__ = ["RedactingFilter", "redact", "shown"]
 
 
 def redact(text: AnyStr) -> AnyStr:
@@ -25,6 +25,12 @@ def redact(text: AnyStr) -> AnyStr:
         masked = _masked(text)
         return text if masked is None else bytes(masked)
     raise TypeError(f"text must be str or bytes, not {type(text).__name__}")
+
+
+def shown(text: str) -> str:
+    """A text as an error may show it: its beginning, without keys, quoted and in ASCII."""
+    beginning = redact(text[:240])[:60]
+    return ascii(beginning) + ("…" if len(text) > len(beginning) else "")
 
 
 def _masked(text: bytes) -> Optional[bytearray]:

@@ -10,10 +10,13 @@ from datetime import datetime, timedelta
 from typing import Any, List, NoReturn, Optional, Union
 
 from ._decision import SIZE, Decision, decision_of
-from ._errors import ClosedError
-from ._keys import KeyRecord, NewKey, Stats, date_text, new_key_of, record_of, stats_of
+from ._edit import UNSET, Edit, Unset, grace_s_of, patch_of, spec_of
+from ._errors import ClosedError, FileError, FormatError, Status
+from ._keys import KeyRecord, NewKey, Stats, new_key_of, record_of, stats_of
 from ._library import Handle, RawDecision, answer, call, library
+from ._redaction import shown
 from ._request import ANY_STORE, Now, Store, Text, encoded, encoded_key, encoded_store
+from ._version import AnyPath, Version, version_of
 
 __all__ = ["BUILT_IN_SCOPES", "Registry"]
 
@@ -32,27 +35,20 @@ BUILT_IN_SCOPES = (
     "webhooks:manage",
 )
 
+Policy = Union[AnyPath, Mapping[str, Any]]
+
 _authorize = library.bpos_authorize
 _authorize_at = library.bpos_authorize_at
 _authorize_scope = library.bpos_authorize_scope
 _authorize_scope_at = library.bpos_authorize_scope_at
 
 
-class _Unset:
-    """Stands for a part of a key that `update` leaves alone."""
-
-    def __repr__(self) -> str:
-        return "<unchanged>"
-
-
-_UNSET = _Unset()
-
-
 class Registry:
     """The keys of a platform, ready to decide: `Registry.open` a file, or feed one in memory with `Registry.from_json`.
 
     Any number of threads may use it at once, and any of them may change or close it meanwhile. After a change returns,
-    every decision that starts later, on any thread, is made with it. A forked child can authorize and reload.
+    every decision that starts later, on any thread of this process, is made with it. Another process, a forked child
+    too, knows of it once it has reloaded, and counts for itself.
 
     >>> registry = Registry.from_json('{"version": 1, "keys": []}')
     >>> new = registry.create(name="Website Sync", store="yourstore", scopes=["products:read"])
@@ -65,6 +61,8 @@ class Registry:
     """
 
     _handle: Optional[Handle] = None
+    _path: Optional[AnyPath] = None  # of a file registry
+    _opened_version: Optional[Version] = None
 
     def __init__(self) -> None:
         raise TypeError("use Registry.open(path) or Registry.from_json(document)")
@@ -74,29 +72,48 @@ class Registry:
     @classmethod
     def open(
         cls,
-        path: Union[str, bytes, os.PathLike[str], os.PathLike[bytes]],
+        path: AnyPath,
         *,
-        policy: Union[str, bytes, Mapping[str, Any], None] = None,
+        policy: Optional[Policy] = None,
         read_only: bool = False,
     ) -> Registry:
         """Opens a registry file. Changes are written to it; those that others write to it are seen by `reload()` and
         `reload_if_changed()`, and before each change.
 
-        policy: the host's own, as JSON text or as an object; None for the built-in one. A text is read more
-            strictly: an object cannot tell that a member was there twice.
+        policy: the host's own: the `Path` of its file, its JSON text, or an object; None for the built-in one. A text
+            is read more strictly: an object cannot tell that a member was there twice.
         read_only: whether changes are refused.
 
         Raises FileError if the file cannot be read; FilePermissionError if others may write it; FormatError,
         ConflictError or LimitError if it is no sound registry document, or the policy is not sound.
         """
-        return cls._made(library.bpos_registry_open, os.fsencode(path), policy, read_only)
+        version = version_of(path)  # from before the file is read, which may change meanwhile
+        registry = cls._made(library.bpos_registry_open, os.fsencode(path), policy, read_only)
+        registry._path, registry._opened_version = path, version
+        return registry
+
+    @classmethod
+    def init(
+        cls,
+        path: AnyPath,
+        *,
+        policy: Optional[Policy] = None,
+    ) -> Registry:
+        """Makes a registry file without keys, which must not exist yet, and opens it. It belongs to this process's
+        user, who alone may read and write it.
+
+        Raises ConflictError if such a file exists; otherwise as `open`.
+        """
+        registry = cls._made(library.bpos_registry_init, os.fsencode(path), policy, read_only=False)
+        registry._path = path
+        return registry
 
     @classmethod
     def from_json(
         cls,
         document: Text,
         *,
-        policy: Union[str, bytes, Mapping[str, Any], None] = None,
+        policy: Optional[Policy] = None,
         read_only: bool = False,
     ) -> Registry:
         """Makes a memory registry from a document: the host's own database is the source of truth, and feeds changes in
@@ -110,7 +127,7 @@ class Registry:
     def _made(cls, function: Any, source: bytes, policy: Any, read_only: bool) -> Registry:
         members = [b'"read_only": ' + (b"true" if read_only else b"false")]
         if policy is not None:
-            policy = _json(policy, "policy")
+            policy = _policy_text(policy)
             members.append(b'"policy": ' + policy)
         options = b"{" + b", ".join(members) + b"}"
         handle = Handle()
@@ -181,7 +198,8 @@ class Registry:
         """Decides on a request whose scope the host names: for hosts that route by themselves. The operation counts as
         writing if the scope does. The request target is not known, so a key in a URL is the host's to refuse.
 
-        scope: its whole name, such as "products:read". One that the policy does not have is answered with 500.
+        scope: its whole name, such as "products:read". One that the policy does not have is the program's mistake, and
+            raises ValueError.
 
         Everything else is as with `authorize`.
         """
@@ -192,7 +210,9 @@ class Registry:
             raise TypeError(f"scope must be str, not {type(scope).__name__}")
         key = api_key.encode("utf-8", "surrogatepass") if type(api_key) is str else encoded_key(api_key)
         name = store.encode("utf-8", "surrogatepass") if type(store) is str else encoded_store(store)
-        number = self._scope_ids.get(scope, 0)
+        number = self._scope_ids.get(scope)
+        if number is None:
+            raise ValueError(f"the policy has no scope {shown(scope)}; it has {', '.join(self._scope_ids)}")
         out = RawDecision(SIZE)
         if at is None:
             _authorize_scope(handle, key, len(key or b""), name, len(name or b""), number, out)
@@ -224,23 +244,22 @@ class Registry:
         changed. NotDurableError if the file was written but may be lost should the machine stop now: find the key with
         `list()`, revoke it and create another, since nobody knows its plaintext.
         """
-        spec = {"name": name, "store": store, "scopes": _names(scopes), "rate_limit": rate_limit}
-        spec.update(expires_at=date_text(expires_at), test_mode=test_mode)
+        spec = spec_of(name, store, scopes, rate_limit, expires_at, test_mode)
         return new_key_of(self._answer(library.bpos_key_create, _json(spec, "spec")))
 
     def update(
         self,
         id: Text,
         *,
-        name: Union[str, _Unset] = _UNSET,
-        scopes: Union[Iterable[str], _Unset] = _UNSET,
-        rate_limit: Union[int, _Unset] = _UNSET,
-        expires_at: Union[datetime, None, _Unset] = _UNSET,
-        test_mode: Union[bool, _Unset] = _UNSET,
-        enabled: Union[bool, _Unset] = _UNSET,
+        name: Union[str, Unset] = UNSET,
+        scopes: Union[Iterable[str], Unset] = UNSET,
+        rate_limit: Union[int, Unset] = UNSET,
+        expires_at: Union[datetime, None, Unset] = UNSET,
+        test_mode: Union[bool, Unset] = UNSET,
+        enabled: Union[bool, Unset] = UNSET,
     ) -> KeyRecord:
-        """Changes the parts of a key that are given, and leaves the others. `enabled=False` disables the key for now.
-        What was admitted still counts: a limit changes live.
+        """Changes the parts of a key that are given, and leaves the others. What was admitted still counts: a limit
+        changes live.
 
         scopes: in the place of all it had.
         expires_at: None for none.
@@ -249,10 +268,7 @@ class Registry:
         if it is not sure that the file has the change: what it takes away is in force in this process all the same, and
         what it grants is not. Change the key again.
         """
-        patch: dict[str, object] = {"name": name, "rate_limit": rate_limit, "test_mode": test_mode, "enabled": enabled}
-        patch["scopes"] = scopes if isinstance(scopes, _Unset) else _names(scopes)
-        patch["expires_at"] = expires_at if isinstance(expires_at, _Unset) else date_text(expires_at)
-        patch = {part: value for part, value in patch.items() if value is not _UNSET}
+        patch = patch_of(name, scopes, rate_limit, expires_at, test_mode, enabled)
         return record_of(json.loads(self._answer(library.bpos_key_update, encoded(id, "id"), _json(patch, "patch"))))
 
     def rotate(self, id: Text, *, grace: timedelta) -> NewKey:
@@ -265,21 +281,27 @@ class Registry:
         Raises NotFoundError if no key has the id; ConflictError if the key is revoked or expired; LimitError if the
         grace is too long; ValueError if it is negative; and as `create`.
         """
-        if not isinstance(grace, timedelta):
-            raise TypeError(f"grace must be a timedelta, not {type(grace).__name__}")
-        grace_s = grace // timedelta(seconds=1)
-        if grace_s < 0:
-            raise ValueError(f"the grace is {grace}; expected 0 to 366 days")
+        grace_s = grace_s_of(grace)
         handle, id = self._open(), encoded(id, "id")
         return new_key_of(answer(library.bpos_key_rotate, handle, id, len(id), grace_s))
+
+    def disable(self, id: Text) -> None:
+        """Takes a key out of use until `enable`: every decision that starts later denies it. One that is disabled
+        already stays so. Raises as `update`."""
+        handle, id = self._open(), encoded(id, "id")
+        call(library.bpos_key_disable, handle, id, len(id))
+
+    def enable(self, id: Text) -> None:
+        """Puts a key that was disabled back into use. One that is enabled already stays so. Raises as `update`."""
+        handle, id = self._open(), encoded(id, "id")
+        call(library.bpos_key_enable, handle, id, len(id))
 
     def revoke(self, id: Text) -> None:
         """Revokes a key, for good: nothing enables it again, and every decision that starts later denies it.
 
         Raises NotFoundError if no key has the id; ReadOnlyError. NotDurableError if it is not sure that the file says
         so: the key is denied in this process all the same, but other processes, and this one after a restart, may still
-        admit
-        it: free the disk or mend the folder, and revoke it again.
+        admit it: free the disk or mend the folder, and revoke it again.
         """
         handle, id = self._open(), encoded(id, "id")
         call(library.bpos_key_revoke, handle, id, len(id))
@@ -292,6 +314,11 @@ class Registry:
         """
         handle, id = self._open(), encoded(id, "id")
         call(library.bpos_key_remove, handle, id, len(id))
+
+    def edit(self) -> Edit:
+        """Begins several changes that are made together, by its `commit()`: all of them or none, with one write."""
+        self._open()
+        return Edit(self)
 
     def get(self, id: Text) -> KeyRecord:
         """A key's record. Raises NotFoundError if no key has the id."""
@@ -352,10 +379,20 @@ class Registry:
         return answer(function, self._open(), *(part for text in texts for part in (text, len(text))))
 
 
-def _names(scopes: Iterable[str]) -> List[str]:
-    if isinstance(scopes, str):  # which is an iterable of letters
-        raise TypeError(f'scopes must be several names, not one str: ["{scopes}"]')
-    return [*scopes]
+def _policy_text(policy: Policy) -> bytes:
+    if isinstance(policy, os.PathLike):
+        try:
+            with open(policy, "rb") as file:
+                return file.read(2**30 + 1)  # one more than the library takes
+        except (OSError, ValueError) as error:
+            reason = error.strerror if isinstance(error, OSError) else error
+            raise FileError(Status.IO, f"cannot read the policy {os.fspath(policy)!r}: {reason}") from error
+    text = _json(policy, "policy")
+    if not text.lstrip(b" \t\r\n").startswith(b"{"):
+        found = shown(text.decode("utf-8", "replace"))
+        expected = "the text of a policy document, an object, or Path(…) for a file"
+        raise FormatError(Status.FORMAT, f"the policy is {found}; expected {expected}")
+    return text
 
 
 def _json(value: object, what: str) -> bytes:

@@ -1,8 +1,8 @@
 """ASGI middleware: for FastAPI, Starlette, Quart, Litestar and any other ASGI application.
 
-    from bpos.asgi import Middleware
+    from bpos.asgi import Middleware, store_of_host
 
-    app.add_middleware(Middleware, registry=registry, store=lambda scope: "yourstore")
+    app.add_middleware(Middleware, registry=registry, store=lambda scope: store_of_host(scope, "example.com"))
 """
 
 from __future__ import annotations
@@ -11,13 +11,15 @@ import logging
 from collections.abc import Awaitable, MutableMapping
 from typing import Any, Callable
 
+from . import _host
 from ._decision import Decision
 from ._redaction import RedactingFilter
 from ._registry import Registry
+from ._reload import Reloader
 from ._request import Store
 from ._target import Mismatch, checked_prefix, target_of
 
-__all__ = ["Middleware"]
+__all__ = ["Middleware", "store_of_host"]
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -36,6 +38,9 @@ class Middleware:
     prefix: what stands before the policy's paths, because the application is mounted or served below it: "/shop" for an
         application in `Mount("/shop", …)`, or behind `uvicorn --root-path /shop`. It must be what the scope's
         `root_path` is where the middleware stands. Whatever is asked for elsewhere is answered with 500.
+    reload: whether each request looks at the file of a file registry, one call to the operating system, and waits for
+        it to be read again if it has changed; other requests go on meanwhile. If it cannot be read, the keys in force
+        stay, and the log `bpos.asgi` says why. Every worker process does so for itself, and counts for itself.
 
     The decision is in `scope["bpos.decision"]`, for the application and for what is around this middleware, a log for
     instance. The application does not see the X-API-Key header, and its answer gets the RateLimit headers. A websocket
@@ -43,11 +48,20 @@ class Middleware:
     `store` raised, or the registry is closed, the answer is a 500, and the log `bpos.asgi` says why.
     """
 
-    def __init__(self, app: App, registry: Registry, *, store: Callable[[Scope], Store], prefix: str = "") -> None:
+    def __init__(
+        self,
+        app: App,
+        registry: Registry,
+        *,
+        store: Callable[[Scope], Store],
+        prefix: str = "",
+        reload: bool = True,
+    ) -> None:
         self.app = app
         self.registry = registry
         self.store = store
         self.prefix = checked_prefix(prefix)
+        self._reloader = Reloader(registry, _log, wanted=reload)
         # Other frameworks' root_path is a folder.
         root_path = getattr(app, "root_path", "") if hasattr(app, "root_path_in_servers") else ""
         if root_path not in ("", self.prefix):
@@ -62,6 +76,7 @@ class Middleware:
         if scope["type"] not in ("http", "websocket"):
             raise ValueError(f"bpos cannot decide on the ASGI scope type {scope['type']!r}")
 
+        await self._reloader.reload_if_changed_async()
         decision = scope["bpos.decision"] = self._decide(scope)
         headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in decision.headers]
         if not decision:
@@ -97,6 +112,13 @@ class Middleware:
         except Exception:
             _log.exception("a request could not be decided on, and is answered with 500")
             return Decision()
+
+
+def store_of_host(scope: Scope, domain: str) -> str:
+    """The store that the one `host` header of a scope names, one level below the domain; see `bpos.store_of_host`.
+    There a server of HTTP/2 puts `:authority` (the ASGI specification, "HTTP & WebSocket")."""
+    hosts = [value for name, value in scope["headers"] if name.lower() == b"host"]
+    return _host.store_of_host(hosts[0] if len(hosts) == 1 else None, domain)
 
 
 _ANSWERS = ("http.response.start", "websocket.accept", "websocket.http.response.start")

@@ -1,8 +1,8 @@
 """WSGI middleware: for Flask, Django, Pyramid, Bottle and any other WSGI application.
 
-    from bpos.wsgi import Middleware
+    from bpos.wsgi import Middleware, store_of_host
 
-    app.wsgi_app = Middleware(app.wsgi_app, registry, store=lambda environ: "yourstore")
+    app.wsgi_app = Middleware(app.wsgi_app, registry, store=lambda environ: store_of_host(environ, "example.com"))
 """
 
 from __future__ import annotations
@@ -12,16 +12,18 @@ from collections.abc import Iterable
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Callable
 
+from . import _host
 from ._decision import Decision
 from ._redaction import RedactingFilter
 from ._registry import Registry
+from ._reload import Reloader
 from ._request import Store
 from ._target import Mismatch, checked_prefix, target_of
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
-__all__ = ["Middleware"]
+__all__ = ["Middleware", "store_of_host"]
 
 _log = logging.getLogger("bpos.wsgi")
 _log.addFilter(RedactingFilter())
@@ -34,6 +36,9 @@ class Middleware:
     prefix: what stands before the policy's paths, because the application is mounted or served below it: "/shop" for an
         application in werkzeug's `DispatcherMiddleware(…, {"/shop": app})`. It must be what SCRIPT_NAME is where the
         middleware stands. Whatever is asked for elsewhere is answered with 500.
+    reload: whether each request looks at the file of a file registry, one call to the operating system, and reads it
+        again if it has changed. If it cannot be read, the keys in force stay, and the log `bpos.wsgi` says why. Every
+        worker process does so for itself, and counts for itself.
 
     The decision is in `environ["bpos.decision"]`, for the application and for what is around this middleware, a log for
     instance. The X-API-Key header is taken out of the environment, and the application's answer gets the RateLimit
@@ -45,14 +50,22 @@ class Middleware:
     """
 
     def __init__(
-        self, app: WSGIApplication, registry: Registry, *, store: Callable[[WSGIEnvironment], Store], prefix: str = ""
+        self,
+        app: WSGIApplication,
+        registry: Registry,
+        *,
+        store: Callable[[WSGIEnvironment], Store],
+        prefix: str = "",
+        reload: bool = True,
     ) -> None:
         self.app = app
         self.registry = registry
         self.store = store
         self.prefix = checked_prefix(prefix)
+        self._reloader = Reloader(registry, _log, wanted=reload)
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        self._reloader.reload_if_changed()
         decision = environ["bpos.decision"] = self._decide(environ)
         environ.pop("HTTP_X_API_KEY", None)
         headers = decision.headers
@@ -92,6 +105,12 @@ class Middleware:
         except Exception:
             _log.exception("a request could not be decided on, and is answered with 500")
             return Decision()
+
+
+def store_of_host(environ: WSGIEnvironment, domain: str) -> str:
+    """The store that HTTP_HOST names, one level below the domain; see `bpos.store_of_host`. Several Host headers are
+    joined by commas there, and name none."""
+    return _host.store_of_host(environ.get("HTTP_HOST"), domain)
 
 
 def _received(text: str) -> bytes:
