@@ -42,7 +42,12 @@ impl Place {
 
     /// The lock. A lock belongs to the open file, so this test process is to the registry as another one.
     fn lock(&self) -> File {
-        let lock = File::options().create(true).write(true).open(self.path.with_extension("json.lock")).unwrap();
+        let lock = File::options()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(self.path.with_extension("json.lock"))
+            .unwrap();
         lock.lock().unwrap();
         lock
     }
