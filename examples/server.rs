@@ -28,7 +28,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 /// A made-up shop's API, authorized by bpos.
 #[derive(Parser)]
 struct Arguments {
-    /// The registry document with the keys; read again on SIGHUP.
+    /// The registry document with the keys; read again when it has changed.
     #[arg(long, value_name = "FILE")]
     registry: PathBuf,
     /// Where to listen; port 0 takes a free one.
@@ -58,12 +58,10 @@ async fn serve(arguments: Arguments) -> Result<(), Box<dyn std::error::Error>> {
     let registry = Arc::new(Registry::open_with(&arguments.registry, Options::default().read_only(true))?);
 
     // Signals are caught before anybody is told that the server listens.
-    let hangup = signal(SignalKind::hangup())?;
     let stop = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let listener = TcpListener::bind(arguments.listen).await?;
     writeln!(stdout(), "listening on http://{}", listener.local_addr()?)?;
 
-    tokio::spawn(reload_on(hangup, Arc::clone(&registry)));
     // A client that never ends its request must not hold up the end, and a shop in memory has nothing to lose by it.
     tokio::select! {
         served = axum::serve(listener, app(registry, arguments.store, arguments.domain)) => served?,
@@ -78,7 +76,9 @@ fn app(registry: Arc<Registry>, only: Option<String>, domain: String) -> Router 
     let authorize = AuthorizeLayer::new(registry, move |parts| match &only {
         Some(store) => Some(store.clone().into()),
         None => store_of_host(parts, &domain),
-    });
+    })
+    // Keys are changed by the command. A document with a mistake changes nothing.
+    .follow_file(|error| log(&format!("not reloaded, the old keys stay in force: {error}")));
     shop::router().layer(authorize).layer(from_fn(logged))
 }
 
@@ -100,20 +100,6 @@ async fn logged(request: Request, next: Next) -> Response {
 /// The path and the query as they were received.
 fn target(uri: &Uri) -> String {
     uri.path_and_query().map_or_else(String::new, PathAndQuery::to_string)
-}
-
-/// Reads the registry again whenever the signal comes. A bad document changes nothing: the old keys stay in force.
-async fn reload_on(mut hangup: Signal, registry: Arc<Registry>) {
-    while hangup.recv().await.is_some() {
-        let registry = Arc::clone(&registry);
-        // A large file takes its time, and requests go on meanwhile.
-        let reloaded = tokio::task::spawn_blocking(move || registry.reload().map(|()| registry.stats())).await;
-        match reloaded {
-            Ok(Ok(stats)) => log(&format!("reloaded: revision {}, {} keys", stats.revision, stats.keys)),
-            Ok(Err(error)) => log(&format!("not reloaded, the old keys stay in force: {error}")),
-            Err(error) => log(&format!("not reloaded, the old keys stay in force: {error}")),
-        }
-    }
 }
 
 /// Waits for SIGTERM or ctrl-c.

@@ -205,7 +205,8 @@ typedef enum bpos_scope {
  * It lives from bpos_registry_open(), _init() or _from_json() until bpos_registry_close(). Any number of threads may
  * use it at once, and any of them may change it meanwhile; only closing it must come after everybody's last use. After a
  * change returns, every decision that starts later, on any thread, is made with it. A process may fork at any time: the
- * child can authorize and reload.
+ * child can authorize, but counts apart, so that both together admit up to twice a limit, and neither learns what the other
+ * changes before it reads the file again: see bpos_registry_reload_if_changed().
  *
  * Methods:
  *   bpos_registry_open(), bpos_registry_from_json()   make one, which bpos_registry_close() must free
@@ -466,7 +467,9 @@ bpos_status bpos_registry_reload(struct bpos_registry *registry,
 
 /**
  * Reads the registry file again if it has changed since it was last read or written here, which one call to the operating
- * system finds out: for hosts that look every second or so. Otherwise it is as bpos_registry_reload().
+ * system finds out: for hosts that ask before each request. After it has returned BPOS_OK, decisions are made by what the
+ * file said when it was called, or by something newer. It waits only where the file has changed, and then for another thread
+ * of this process that is reading or writing it. Otherwise it is as bpos_registry_reload().
  *
  * registry: a file registry. NULL is misuse.
  * changed: set to 1 if the file had changed, and is in force now; to 0 if it had not, and on failure. May be NULL.

@@ -44,16 +44,26 @@ impl Registry {
     }
 
     /// Reads the registry file again if it has changed since it was last read or written here, which one call to the
-    /// operating system finds out. Says whether it had. Waits for nobody: where another thread is reading or writing the file,
-    /// the answer is `false`. A file that was changed up to 20 ms before it was read is read once more: its
-    /// times, which tick slowly, could hide another change.
+    /// operating system finds out: for hosts that ask before each request. Says whether it had. When it returns without an
+    /// error, decisions are made by what the file said when it was called, or by something newer.
+    ///
+    /// It waits only where the file has changed, and then for another thread of this process that is reading or writing it,
+    /// but for no other process. A file that was changed up to 20 ms before it was read is read once more: its times, which
+    /// tick slowly, could hide another change. One that was refused is not read again until it changes.
     ///
     /// # Errors
     ///
     /// As [`Registry::reload`].
     pub fn reload_if_changed(&self) -> Result<bool, Error> {
         let path = self.path()?;
-        let Some(_file) = self.writer().try_file() else { return Ok(false) };
+        let known = self.state().seen.clone();
+        if let Some(known) = known
+            && known.is_settled()
+            && !known.is_outdated(path, self.read_only)?
+        {
+            return Ok(false);
+        }
+        let _file = self.writer().file();
         self.catch_up(path)
     }
 

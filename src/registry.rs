@@ -28,7 +28,8 @@ use crate::writer::{State, Writer, build};
 /// - [`Registry::authorize`] allocates nothing, but once each for a key's first admission (its window) and its first denial
 ///   (its counts). No memory for those is a denial, not an abort.
 /// - After a change returns, every decision that starts later, on any thread, is made with it.
-/// - A process may fork at any time: the child can authorize and reload.
+/// - A process may fork at any time (on Linux): the child can authorize, but counts apart, so that both together admit up to
+///   twice a limit, and neither learns what the other changes before it reads the file again.
 pub struct Registry {
     pub(crate) policy: Policy,
     pub(crate) table: Shared<Table>,

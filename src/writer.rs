@@ -78,11 +78,6 @@ impl Writer {
         wait_for(&self.file)
     }
 
-    /// The same, if it need not wait.
-    pub(crate) fn try_file(&self) -> Option<MutexGuard<'_, ()>> {
-        self.file.try_lock()
-    }
-
     /// Waits until no other thread has the state.
     pub(crate) fn state(&self) -> MutexGuard<'_, State> {
         wait_for(&self.state)

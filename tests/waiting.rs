@@ -11,6 +11,7 @@ mod sample;
 
 use std::fs::{self, File};
 use std::path::PathBuf;
+use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, ScopedJoinHandle};
 
@@ -190,4 +191,32 @@ fn an_edit_is_run_again_only_if_it_failed_or_the_keys_have_changed() {
     let newer = other.create(&KeySpec::new("Newer", "yourstore", ["products:read"])).unwrap();
     registry.revoke(&newer.record.id).unwrap(); // unknown in memory
     assert_eq!(ask(&registry, newer.key.expose(), NOW), Err(DenyReason::RevokedKey));
+}
+
+/// Hosts look at the file before each request. One that looks while another thread still reads the change waits for it.
+#[test]
+fn who_looks_at_the_file_decides_by_it_though_another_thread_is_reading_it() {
+    const KEYS: usize = 10_000;
+    const THREADS: usize = 4;
+    let place = Place::new();
+    let mut records: Vec<_> = (1..=KEYS).map(record).collect();
+    for round in 0..4 {
+        place.write(10 + 2 * round, &records);
+        let registry = Registry::open(&place.path).unwrap();
+        assert_eq!(now(&registry, 1), Ok(()));
+        let revoked =
+            std::mem::replace(&mut records[0], record_with(1, &json!({"revoked_at": "2026-11-01T00:00:00Z"})));
+        place.write(11 + 2 * round, &records);
+        let together = Barrier::new(THREADS);
+        thread::scope(|scope| {
+            for _ in 0..THREADS {
+                scope.spawn(|| {
+                    together.wait();
+                    registry.reload_if_changed().unwrap();
+                    assert_eq!(now(&registry, 1), Err(DenyReason::RevokedKey));
+                });
+            }
+        });
+        records[0] = revoked;
+    }
 }

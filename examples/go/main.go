@@ -28,7 +28,7 @@ func main() {
 }
 
 func serve() error {
-	path := flag.String("registry", "", "the registry document with the keys; read again when it has changed, and on SIGHUP")
+	path := flag.String("registry", "", "the registry document with the keys; read again when it has changed")
 	address := flag.String("listen", "127.0.0.1:0", "where to listen; port 0 takes a free one")
 	oneStore := flag.String("store", "", "the store that every request is for; without it, the request's host names it")
 	domain := flag.String("domain", "brotherpos.ca", "the domain that the stores' hosts are one level below")
@@ -42,8 +42,6 @@ func serve() error {
 	defer registry.Close()
 
 	// Signals are caught before anybody is told that the server listens.
-	hangup := make(chan os.Signal, 1)
-	signal.Notify(hangup, syscall.SIGHUP)
 	stop, cancel := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
 	defer cancel()
 	listener, err := net.Listen("tcp", *address)
@@ -57,7 +55,6 @@ func serve() error {
 		store = func(*http.Request) string { return *oneStore }
 	}
 	server := &http.Server{Handler: authorize(registry, store, newShop()), ReadHeaderTimeout: 10 * time.Second}
-	go reloadOn(hangup, registry)
 	go func() {
 		<-stop.Done()
 		server.Close()
@@ -83,21 +80,6 @@ func authorize(registry *bpos.Registry, store func(*http.Request) string, shop h
 		w.Header().Set("Cache-Control", "no-store")
 		decision.Serve(w, request, shop)
 	})
-}
-
-// reloadOn reads the registry again whenever the signal comes, for an operator who wants to be told how it went. A bad
-// document changes nothing: the old keys stay in force.
-func reloadOn(hangup <-chan os.Signal, registry *bpos.Registry) {
-	for range hangup {
-		err := registry.Reload()
-		if err != nil {
-			logf("not reloaded, the old keys stay in force: %v", err)
-			continue
-		}
-		if stats, err := registry.Stats(); err == nil {
-			logf("reloaded: revision %d, %d keys", stats.Revision, stats.Keys)
-		}
-	}
 }
 
 // logf writes one line to stderr, in which nothing of the client's can be a key, a line break or a control character.

@@ -6,7 +6,6 @@ shop.py, is made up. It needs the packages of requirements.txt, and bpos: pip in
 from __future__ import annotations
 
 import argparse
-import asyncio
 import contextlib
 import logging
 import signal
@@ -29,7 +28,7 @@ log = logging.getLogger("server")
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="A made-up shop's API, authorized by bpos.")
-    parser.add_argument("--registry", type=Path, required=True, help="the document with the keys; read again on SIGHUP")
+    parser.add_argument("--registry", type=Path, required=True, help="the document with the keys; read again when it changed")
     parser.add_argument("--listen", default="127.0.0.1:0", help="where to listen; port 0 takes a free one")
     parser.add_argument("--store", help="the store of every request; without it, the host names it")
     parser.add_argument("--domain", default="brotherpos.ca", help="the platform's; hosts are one level below it")
@@ -48,12 +47,7 @@ def main() -> None:
         sys.exit(f"server: {error}")
 
     @contextlib.asynccontextmanager
-    async def reloading(app: Starlette) -> AsyncIterator[None]:
-        loop = asyncio.get_running_loop()
-        # The middleware sees to changes before each request; this is for an operator who wants to know at once. A large
-        # file takes its time, and requests go on meanwhile.
-        loop.add_signal_handler(signal.SIGHUP, lambda: loop.run_in_executor(None, reload, registry))
-        # The signals are caught before anybody is told that the server listens.
+    async def listening(app: Starlette) -> AsyncIterator[None]:
         print("listening on http://{}:{}".format(*listener.getsockname()[:2]), flush=True)
         yield
 
@@ -62,7 +56,7 @@ def main() -> None:
 
     app = Starlette(
         routes=shop.routes(),
-        lifespan=reloading,
+        lifespan=listening,
         # Around everything, so that what is no route of the shop is not answered unauthorized either.
         middleware=[Middleware(Logged), Middleware(bpos.asgi.Middleware, registry=registry, store=store)],
     )
@@ -71,16 +65,6 @@ def main() -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: sys.exit(0))
     server.run(sockets=[listener])
-
-
-def reload(registry: bpos.Registry) -> None:
-    """Reads the registry again. A bad document changes nothing: the old keys stay in force."""
-    try:
-        registry.reload()
-        stats = registry.stats()
-        log.info("reloaded: revision %d, %d keys", stats.revision, stats.keys)
-    except bpos.Error as error:
-        log.error("not reloaded, the old keys stay in force: %s", error)
 
 
 class Logged:

@@ -3,11 +3,12 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use bpos::{Denial, Grant, Registry, Scope};
+use bpos::{Denial, Error, Grant, Registry, Scope};
 use http::request::Parts;
 use tower_layer::Layer;
 
 use crate::facts;
+use crate::follow::Follow;
 use crate::service::Authorize;
 
 /// Puts [`Authorize`] around a service.
@@ -20,6 +21,7 @@ pub struct AuthorizeLayer<F = AnyStore> {
     store: Option<F>,
     /// `None` lets the policy's routes tell the scope.
     scope: Option<Scope>,
+    follow: Option<Follow>,
 }
 
 /// The type of a layer that asks for no store: [`AuthorizeLayer::any_store`].
@@ -47,7 +49,7 @@ where
     /// # Ok::<(), bpos::Error>(())
     /// ```
     pub fn new(registry: Arc<Registry>, store: F) -> Self {
-        Self { registry, store: Some(store), scope: None }
+        Self { registry, store: Some(store), scope: None, follow: None }
     }
 }
 
@@ -55,7 +57,7 @@ impl AuthorizeLayer {
     /// Authorizes each request whatever store its key belongs to. The check is left out: whoever serves the request
     /// must serve the store of its [`Grant`], and no other.
     pub fn any_store(registry: Arc<Registry>) -> Self {
-        Self { registry, store: None, scope: None }
+        Self { registry, store: None, scope: None, follow: None }
     }
 }
 
@@ -82,6 +84,26 @@ impl<F> AuthorizeLayer<F> {
     pub fn scope(self, scope: Scope) -> Self {
         Self { scope: Some(scope), ..self }
     }
+
+    /// Looks at the registry's file before each request, which costs one call to the operating system, and reads it again
+    /// if it has changed: what `bpos key revoke` or another process of the server has revoked is denied at the next request.
+    ///
+    /// A file that cannot be read leaves the keys in force; `not_reloaded` is told why, once for each error. A large file is
+    /// read within the request that finds it changed, in some milliseconds for ten thousand keys: for more of them, call
+    /// [`Registry::reload_if_changed`] on a blocking thread instead.
+    ///
+    /// ```no_run
+    /// # use bpos_tower::AuthorizeLayer;
+    /// let registry = std::sync::Arc::new(bpos::Registry::open("keys.json")?);
+    /// let authorize = AuthorizeLayer::new(registry, |_| Some("yourstore".into()))
+    ///     .follow_file(|error| eprintln!("not reloaded, the old keys stay in force: {error}"));
+    /// # let _ = authorize;
+    /// # Ok::<(), bpos::Error>(())
+    /// ```
+    #[must_use]
+    pub fn follow_file(self, not_reloaded: impl Fn(&Error) + Send + Sync + 'static) -> Self {
+        Self { follow: Some(Follow::new(not_reloaded)), ..self }
+    }
 }
 
 impl<F> AuthorizeLayer<F>
@@ -89,6 +111,7 @@ where
     F: Fn(&Parts) -> Option<Cow<'_, str>>,
 {
     pub(crate) fn decide(&self, parts: &Parts) -> Result<Grant, Denial> {
+        self.follow.iter().for_each(|follow| follow.look(&self.registry));
         let store = self.store.as_ref().map(|store| store(parts).unwrap_or_default());
         let request = bpos::Request::new(parts.method.as_str(), facts::target(parts))
             .api_key(facts::api_key(parts))

@@ -67,6 +67,7 @@
 mod answer;
 mod body;
 mod facts;
+mod follow;
 mod host;
 mod layer;
 mod service;

@@ -5,9 +5,10 @@
 mod support;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Waker};
 
-use bpos::{Denial, DenyReason, Grant, Scope};
+use bpos::{Denial, DenyReason, ErrorKind, Grant, KeySpec, Options, Registry, Scope};
 use bpos_tower::AuthorizeLayer;
 use http::header::CONTENT_LENGTH;
 use http::{HeaderValue, Method, Request, Response};
@@ -247,4 +248,33 @@ async fn an_error_of_the_inner_service_stays_what_it_is() {
 fn reason(response: &Response<String>) -> DenyReason {
     assert!(response.extensions().get::<Grant>().is_none());
     response.extensions().get::<Denial>().unwrap().reason()
+}
+
+#[tokio::test]
+async fn a_layer_that_follows_the_file_knows_at_the_next_request_what_another_process_has_changed() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("keys.json");
+    let by_others = Registry::init(&path, Options::default()).unwrap();
+    let new = by_others.create(&KeySpec::new("Website Sync", STORE, ["products:read"])).unwrap();
+
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let log = Arc::clone(&told);
+    let layer = AuthorizeLayer::new(Arc::new(Registry::open(&path).unwrap()), |_| Some(STORE.into()))
+        .follow_file(move |error| log.lock().unwrap().push(error.kind()));
+    let status = async || ask(layer.layer(Inner::default().service()), get(new.key.expose())).await.status().as_u16();
+
+    assert_eq!(status().await, 200);
+    by_others.disable(&new.record.id).unwrap();
+    assert_eq!(status().await, 401);
+    by_others.enable(&new.record.id).unwrap();
+    assert_eq!(status().await, 200);
+
+    let sound = std::fs::read(&path).unwrap();
+    std::fs::write(&path, "no document").unwrap();
+    assert_eq!((status().await, status().await), (200, 200), "the old keys stay in force");
+    assert_eq!(*told.lock().unwrap(), [ErrorKind::Format], "told once");
+    std::fs::write(&path, &sound).unwrap();
+    by_others.revoke(&new.record.id).unwrap();
+    assert_eq!(status().await, 401);
+    assert_eq!(told.lock().unwrap().len(), 1);
 }
