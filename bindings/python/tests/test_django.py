@@ -27,7 +27,7 @@ import bpos
 import bpos.django
 
 if not settings.configured:
-    settings.configure()
+    settings.configure(SECRET_KEY="of these tests alone")
 django.setup()
 
 
