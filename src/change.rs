@@ -107,7 +107,8 @@ impl Registry {
             return Ok(value);
         };
         let deadline = store::deadline();
-        let owner = self.owner();
+        let taking = Taking::begin(self);
+        let owner = taking.owner;
         let first = self.take_away(owner, &mut change);
         let writer = self.writer();
         let _turn = writer.turn();
@@ -126,12 +127,6 @@ impl Registry {
             // What the draft says of a file that could not be read, that there is no such key perhaps, may not be so.
             (Err(_), Err(error)) => Err(error),
         }
-    }
-
-    fn owner(&self) -> Owner {
-        let mut state = self.state();
-        state.last_owner += 1;
-        state.last_owner
     }
 
     /// Drafts changes, and puts in force what they take away, in the place of what this owner took before.
@@ -267,14 +262,16 @@ impl Registry {
     /// what could not be written is in force on top of it.
     fn replace(&self, state: &mut State, json: &[u8], mut document: Document, forced: bool) -> Result<(), Error> {
         let before = self.read();
+        let mut withheld_keys = Vec::new();
         for key in document.keys.iter_mut().filter(|_| !forced) {
             let known = state.to_write(&before, &key.record.id, &self.policy).map(|known| known.record.revoked_at);
             // By its secrets too: a revoked one does not come back under another id.
             let secrets = key.digests().map(|digest| state.revoked_at(&before, digest, &self.policy));
             key.record.revoked_at = secrets.chain(known).fold(key.record.revoked_at, Date::or);
-            if let Some(withheld) = state.withheld.get_mut(&key.record.id) {
-                withheld.key = key.clone();
+            if let Some(known) = state.withheld.get(&key.record.id) {
+                let withheld = Withheld { key: key.clone(), taken: known.taken.clone() };
                 *key = withheld.in_force(&self.policy);
+                withheld_keys.push((key.record.id, withheld));
             }
         }
         let usage = |id: &KeyId| state.ids.get(&before, id).map(|known| Arc::clone(&known.usage));
@@ -284,6 +281,7 @@ impl Registry {
         (state.generation, state.last_owner) = (before_state.generation + 1, before_state.last_owner);
         if !forced {
             (state.withheld, state.revoked) = (before_state.withheld, before_state.revoked);
+            state.withheld.extend(withheld_keys);
         }
         let retired = self.table.replace(table);
         let table = self.read();
@@ -524,6 +522,27 @@ impl Registry {
         state.retired.push(table);
         let retired = std::mem::take(&mut state.retired);
         state.retired = retired.into_iter().filter_map(|table| self.table.free(table).err()).collect();
+    }
+}
+
+/// An edit that is under way. What it has taken by its end, and neither written nor settled, is given back: it failed, or its
+/// host's closure panicked.
+struct Taking<'r> {
+    registry: &'r Registry,
+    owner: Owner,
+}
+
+impl<'r> Taking<'r> {
+    fn begin(registry: &'r Registry) -> Self {
+        let mut state = registry.state();
+        state.last_owner += 1;
+        Self { registry, owner: state.last_owner }
+    }
+}
+
+impl Drop for Taking<'_> {
+    fn drop(&mut self) {
+        self.registry.withhold(&mut self.registry.state(), self.owner, &[]);
     }
 }
 

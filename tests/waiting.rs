@@ -12,11 +12,11 @@ mod sample;
 use std::fs::{self, File};
 use std::path::PathBuf;
 use std::sync::Barrier;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{self, ScopedJoinHandle};
 
 use bpos::{DenyReason, Edit, Error, ErrorKind, KeyPatch, KeySpec, Options, Registry};
-use sample::{NOW, ask, document, record, record_with, secret};
+use sample::{NOW, ask, document, later, record, record_with, secret};
 use serde_json::json;
 use tempfile::TempDir;
 
@@ -54,8 +54,10 @@ impl Place {
     }
 }
 
+/// Each request has a window of its own: the limit is not what is asked for here.
 fn now(registry: &Registry, key: usize) -> Result<(), DenyReason> {
-    ask(registry, &secret(key), NOW)
+    static WINDOWS: AtomicU64 = AtomicU64::new(0);
+    ask(registry, &secret(key), later(61 * WINDOWS.fetch_add(1, Ordering::Relaxed)))
 }
 
 /// Waits until a key is denied, which must come before the change that denies it is done.
@@ -166,6 +168,28 @@ fn an_edit_that_fails_by_what_the_file_says_then_changes_nothing() {
     assert_eq!((now(&registry, 1), now(&registry, 2)), (Ok(()), Err(DenyReason::RevokedKey)));
     registry.create(&KeySpec::new("Next", "yourstore", ["products:read"])).unwrap();
     assert_eq!(now(&Registry::open(&place.path).unwrap(), 1), Ok(()), "nor is it written with the next change");
+}
+
+/// Also in its second run, when what it takes away is in force already.
+#[test]
+fn an_edit_that_panics_changes_nothing_and_holds_nothing_up() {
+    for panics_at in 1..=2 {
+        let place = Place::new();
+        let (registry, other) = (Registry::open(&place.path).unwrap(), Registry::open(&place.path).unwrap());
+        other.update("key_2", &KeyPatch::new().name("Another")).unwrap(); // so that there is a second run
+        let mut runs = 0;
+        let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            registry.edit(|edit| {
+                runs += 1;
+                edit.revoke("key_1")?;
+                if runs == panics_at { std::panic::resume_unwind(Box::new(())) } else { Ok(()) }
+            })
+        }));
+        assert!(panicked.is_err() && runs == panics_at);
+        assert_eq!(now(&registry, 1), Ok(()));
+        registry.create(&KeySpec::new("Next", "yourstore", ["products:read"])).unwrap();
+        assert_eq!(now(&Registry::open(&place.path).unwrap(), 1), Ok(()));
+    }
 }
 
 #[test]
