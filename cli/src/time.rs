@@ -36,9 +36,9 @@ pub(crate) fn parse_span_s(text: &str, now_ms: i64) -> Result<u64, String> {
         .ok_or_else(|| format!("{text:?} is no span: write a number and its unit, such as 7d, 12h or 90m, or 0"))
 }
 
-/// A time for people and for JSON: `2027-01-01T00:00:00Z`.
+/// A time for people and for JSON, as the library writes it: `2027-01-01T00:00:00.000Z`.
 pub(crate) fn time_text(unix_ms: i64) -> String {
-    EPOCH.checked_add(SignedDuration::from_millis(unix_ms)).map(|time| format!("{time}Z")).unwrap_or_default()
+    EPOCH.checked_add(SignedDuration::from_millis(unix_ms)).map(|time| format!("{time:.3}Z")).unwrap_or_default()
 }
 
 /// How far a time is from now, roughly: "in 89 days", "3 hours ago".
@@ -152,7 +152,7 @@ mod tests {
 
     #[test]
     fn a_time_is_written_as_it_is_read() {
-        for text in ["2027-01-01T00:00:00Z", "9999-12-31T23:59:59.999Z", "1969-12-31T23:59:59Z"] {
+        for text in ["2027-01-01T00:00:00.000Z", "9999-12-31T23:59:59.999Z", "1969-12-31T23:59:59.000Z"] {
             assert_eq!(time_text(parse_when(text, NOW).unwrap()), text);
         }
     }

@@ -124,7 +124,7 @@ fn every_row_can_decide() {
     assert!(text(&report["checks"][11]["detail"]).starts_with("60 in any 60 seconds"));
 
     place.run(["key", "update", &id, "--expires", "2020-01-01"]).done();
-    denied(&place, &ROUTED, &key, 401, "expired_key", "expired 2020-01-01T00:00:00Z");
+    denied(&place, &ROUTED, &key, 401, "expired_key", "expired 2020-01-01T00:00:00.000Z");
     place.run(["key", "disable", &id]).done();
     denied(&place, &ROUTED, &key, 401, "disabled_key", "");
     place.run(["key", "revoke", &id]).done();
@@ -155,7 +155,14 @@ fn a_secret_that_retires_is_told_from_the_current_one() {
     let mut document = place.document();
     document["keys"][0]["retiring"]["until"] = "2020-01-01T00:00:00Z".into();
     place.write("keys.json", document.to_string());
-    denied(&place, &ROUTED, &old, 401, "expired_key", "its secret was rotated out: grace ended 2020-01-01T00:00:00Z");
+    denied(
+        &place,
+        &ROUTED,
+        &old,
+        401,
+        "expired_key",
+        "its secret was rotated out: grace ended 2020-01-01T00:00:00.000Z",
+    );
 }
 
 #[test]

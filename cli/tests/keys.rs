@@ -79,7 +79,7 @@ fn create_takes_all_that_a_key_can_be() {
     );
     assert_eq!(
         (&record["scopes"], &record["rate_limit"], &record["test_mode"], &record["expires_at"]),
-        (&json!(["products:read", "inventory:write"]), &json!(120), &json!(true), &json!("2027-01-01T00:00:00Z")),
+        (&json!(["products:read", "inventory:write"]), &json!(120), &json!(true), &json!("2027-01-01T00:00:00.000Z")),
     );
     let members: Vec<_> = record.as_object().unwrap().keys().map(String::as_str).collect();
     assert!(!members.contains(&"usage") && !members.contains(&"sha256"), "{members:?}");
@@ -128,10 +128,10 @@ fn an_expiry_is_a_span_or_a_time() {
         assert!((before + span_s..=after + span_s).contains(&end.as_second()), "{written}: {end}");
     }
     for (written, end) in [
-        ("2030-06-01", "2030-06-01T00:00:00Z"),
-        ("2030-06-01T12:30:00Z", "2030-06-01T12:30:00Z"),
-        ("2030-06-01T12:30:00-05:00", "2030-06-01T17:30:00Z"),
-        ("9999-12-31T23:59:59Z", "9999-12-31T23:59:59Z"),
+        ("2030-06-01", "2030-06-01T00:00:00.000Z"),
+        ("2030-06-01T12:30:00Z", "2030-06-01T12:30:00.000Z"),
+        ("2030-06-01T12:30:00-05:00", "2030-06-01T17:30:00.000Z"),
+        ("9999-12-31T23:59:59Z", "9999-12-31T23:59:59.000Z"),
     ] {
         let (_, id) = place.create(&[&READ[..], &["--expires", written]].concat());
         assert_eq!(place.show(&id)["expires_at"], json!(end), "{written}");
@@ -177,7 +177,8 @@ fn show_tells_everything_but_the_secret() {
     let place = Place::new();
     let (key, id) = place.create(&[&READ[..], &["--expires", "2099-01-01"]].concat());
     let shown = place.run(["key", "show", &id]).done();
-    for part in [&*id, "Website Sync", "active", "products:read", "60 requests", "2099-01-01T00:00:00Z (in ", &key[..9]]
+    for part in
+        [&*id, "Website Sync", "active", "products:read", "60 requests", "2099-01-01T00:00:00.000Z (in ", &key[..9]]
     {
         assert!(shown.out.contains(part), "expected {part:?} in {shown:?}");
     }
@@ -193,7 +194,13 @@ fn update_changes_what_is_named() {
     let changed = update(&["--name", "Sync", "--rate-limit", "300", "--expires", "2099-01-01", "--json"]).done().json();
     assert_eq!(
         (&changed["name"], &changed["rate_limit"], &changed["expires_at"], &changed["scopes"], &changed["store"]),
-        (&json!("Sync"), &json!(300), &json!("2099-01-01T00:00:00Z"), &json!(["products:read"]), &json!("yourstore")),
+        (
+            &json!("Sync"),
+            &json!(300),
+            &json!("2099-01-01T00:00:00.000Z"),
+            &json!(["products:read"]),
+            &json!("yourstore")
+        ),
     );
     update(&["--scope", "sales:read", "--scope", "loyalty:read", "--test-mode", "on", "--expires", "never"]).done();
     let shown = place.show(&id);

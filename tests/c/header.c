@@ -54,6 +54,9 @@ static void reasons(void) {
     for (i = 0; i < count; i++) {
         CHECK(table[i].reason == i);
         CHECK(strcmp(bpos_reason_name(table[i].reason), table[i].name) == 0);
+        /* A client must not tell these three apart. */
+        CHECK(strcmp(bpos_reason_code(i), i == BPOS_REASON_MALFORMED_KEY || i == BPOS_REASON_UNKNOWN_KEY ||
+                                                  i == BPOS_REASON_WRONG_STORE ? "invalid_key" : table[i].name) == 0);
     }
     CHECK(strcmp(bpos_reason_name(count), "internal") == 0);
 }
