@@ -3,31 +3,26 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, List
 
-import django  # type: ignore[import-untyped]
+import django
 import pytest
-from django.conf import settings  # type: ignore[import-untyped]
+from django.conf import settings
+from django.core.wsgi import get_wsgi_application
+from django.test import override_settings
 from sample import EXPORT_KEY, KEY, document, record
 from werkzeug.test import Client
 
 import bpos
 from bpos.wsgi import Middleware
 
-settings.configure(
-    ALLOWED_HOSTS=["*"],
-    ROOT_URLCONF=__name__,
-    REST_FRAMEWORK={
-        "DEFAULT_AUTHENTICATION_CLASSES": [],
-        "DEFAULT_PERMISSION_CLASSES": [],
-        "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
-        "UNAUTHENTICATED_USER": None,
-    },
-)
+if not settings.configured:  # once a process, whichever test comes first
+    settings.configure(SECRET_KEY="of these tests alone")
 django.setup()
 
-from django.core.wsgi import get_wsgi_application  # type: ignore[import-untyped] # noqa: E402
 from rest_framework.decorators import action  # type: ignore[import-untyped] # noqa: E402
+from rest_framework.renderers import JSONRenderer  # type: ignore[import-untyped] # noqa: E402
 from rest_framework.response import Response  # type: ignore[import-untyped] # noqa: E402
 from rest_framework.routers import DefaultRouter  # type: ignore[import-untyped] # noqa: E402
 from rest_framework.viewsets import ViewSet  # type: ignore[import-untyped] # noqa: E402
@@ -42,6 +37,10 @@ POLICY = {
 
 
 class Orders(ViewSet):  # type: ignore[misc]
+    authentication_classes: List[Any] = []
+    permission_classes: List[Any] = []
+    renderer_classes = [JSONRenderer]
+
     def retrieve(self, request: Any, pk: str, format: Any = None) -> Any:
         return Response(f"order {pk}")
 
@@ -54,6 +53,12 @@ router = DefaultRouter()
 router.register("orders", Orders, basename="order")
 urlpatterns = router.urls
 shop = get_wsgi_application()
+
+
+@pytest.fixture(autouse=True)
+def project() -> Iterator[None]:
+    with override_settings(ROOT_URLCONF=__name__, ALLOWED_HOSTS=["*"], REST_FRAMEWORK={"UNAUTHENTICATED_USER": None}):
+        yield
 
 
 def behind_bpos(key: str, target: str) -> str:
