@@ -18,11 +18,12 @@ use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsStr;
 use std::fmt::Write as _;
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 use std::sync::OnceLock;
+use std::time::{Duration, SystemTime};
 
 use bpos::{Error, KeyPatch, KeySpec, Now, Options, Registry};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -114,6 +115,7 @@ fn writer(role: &str, place: &Place) {
         return mark("over");
     }
 
+    until_old(&place.file);
     let registry = Registry::open(&place.file).unwrap();
     if role == "reload" {
         fs::write(&place.file, new_by_hand()).unwrap();
@@ -361,6 +363,15 @@ fn traced(role: &str, from: &str, to: &str, tracer: &[&str]) -> Vec<Call> {
 fn needs_strace() {
     let there = Command::new("strace").arg("--version").output().is_ok_and(|output| output.status.success());
     assert!(there, "strace is missing: install it (Debian: apt-get install strace)");
+}
+
+/// Waits until a file is so old that it is read but once: all runs must make the same system calls.
+fn until_old(file: &Path) {
+    let metadata = fs::metadata(file).unwrap();
+    let changed = Duration::new(metadata.ctime().try_into().unwrap(), metadata.ctime_nsec().try_into().unwrap());
+    while SystemTime::UNIX_EPOCH.elapsed().unwrap() < changed + Duration::from_millis(50) {
+        std::hint::spin_loop(); // the clock is read without a system call
+    }
 }
 
 // ---- Killed ----
