@@ -15,7 +15,7 @@ use crate::key::Digest;
 use crate::record::{Date, Taken};
 use crate::registry::{Registry, in_order, keys_of};
 use crate::store::{self, Replaced, Seen};
-use crate::table::Table;
+use crate::table::{Credential, Table};
 use crate::text::KeyId;
 use crate::writer::{Owner, SETTLED, State, Withheld, build, conflict};
 
@@ -56,11 +56,7 @@ impl Registry {
     /// As [`Registry::reload`].
     pub fn reload_if_changed(&self) -> Result<bool, Error> {
         let path = self.path()?;
-        let known = self.state().seen.clone();
-        if let Some(known) = known
-            && known.is_settled()
-            && !known.is_outdated(path, self.read_only)?
-        {
+        if self.look(path)?.is_some_and(|known| known.is_settled()) {
             return Ok(false);
         }
         let _file = self.writer().file();
@@ -154,8 +150,10 @@ impl Registry {
         next.extend(changes.iter().map(|change| (change.id, change.to.clone())));
         let added = changes.iter().filter(|change| state.ids.get(&table, &change.id).is_none());
         let added: Vec<_> = added.filter_map(|change| change.to.as_ref()).collect();
-        drop(state);
-        let written = self.write(path, &table, &next, &added, lock);
+        let known = in_order(&table);
+        drop(state); // held until here: what other edits take from now on is not among the keys
+        let written = self.write(path, &known, &next, &added, lock);
+        drop(known);
         drop(table); // or what `put` replaces could not be freed
         let (seen, revision) = match written {
             Ok(written) => written,
@@ -259,19 +257,24 @@ impl Registry {
     }
 
     /// Puts a whole document in the place of what is in force. Unless it is forced, what was revoked here stays so, and
-    /// what could not be written is in force on top of it.
+    /// what could not be written is in force on top of it. What edits under way have taken is so in any case.
     fn replace(&self, state: &mut State, json: &[u8], mut document: Document, forced: bool) -> Result<(), Error> {
         let before = self.read();
-        let mut withheld_keys = Vec::new();
-        for key in document.keys.iter_mut().filter(|_| !forced) {
-            let known = state.to_write(&before, &key.record.id, &self.policy).map(|known| known.record.revoked_at);
-            // By its secrets too: a revoked one does not come back under another id.
-            let secrets = key.digests().map(|digest| state.revoked_at(&before, digest, &self.policy));
-            key.record.revoked_at = secrets.chain(known).fold(key.record.revoked_at, Date::or);
-            if let Some(known) = state.withheld.get(&key.record.id) {
-                let withheld = Withheld { key: key.clone(), taken: known.taken.clone() };
+        let mut withheld = state.withheld.clone(); // the document may be refused yet
+        if forced {
+            withheld.values_mut().for_each(|withheld| withheld.taken.retain(|(owner, _)| *owner != SETTLED));
+            withheld.retain(|_, withheld| !withheld.taken.is_empty());
+        }
+        for key in &mut document.keys {
+            if !forced {
+                let known = state.to_write(&before, &key.record.id, &self.policy).map(|known| known.record.revoked_at);
+                // By its secrets too: a revoked one does not come back under another id.
+                let secrets = key.digests().map(|digest| state.revoked_at(&before, digest, &self.policy));
+                key.record.revoked_at = secrets.chain(known).fold(key.record.revoked_at, Date::or);
+            }
+            if let Some(withheld) = withheld.get_mut(&key.record.id) {
+                withheld.key = key.clone();
                 *key = withheld.in_force(&self.policy);
-                withheld_keys.push((key.record.id, withheld));
             }
         }
         let usage = |id: &KeyId| state.ids.get(&before, id).map(|known| Arc::clone(&known.usage));
@@ -279,9 +282,9 @@ impl Registry {
         let before_state = std::mem::replace(state, built);
         (state.seen, state.retired) = (before_state.seen, before_state.retired);
         (state.generation, state.last_owner) = (before_state.generation + 1, before_state.last_owner);
+        state.withheld = withheld;
         if !forced {
-            (state.withheld, state.revoked) = (before_state.withheld, before_state.revoked);
-            state.withheld.extend(withheld_keys);
+            state.revoked = before_state.revoked;
         }
         let retired = self.table.replace(table);
         let table = self.read();
@@ -304,24 +307,31 @@ impl Registry {
         Ok(())
     }
 
-    /// Reads the file if it has changed. Says whether it had. This thread has the file to itself.
-    fn catch_up(&self, path: &Path) -> Result<bool, Error> {
+    /// What is known of the file, if it is the same since; the error of one that was refused and is the same since.
+    fn look(&self, path: &Path) -> Result<Option<Seen>, Error> {
         let (known, refused) = {
             let state = self.state();
             (state.seen.clone(), state.refused.clone())
         };
         let is_current = |seen: &Seen| seen.is_outdated(path, self.read_only).map(|outdated| !outdated);
+        let known = match known {
+            Some(seen) if is_current(&seen)? => Some(seen),
+            _ => None,
+        };
         // A host that asks before each request must not read a bad file anew each time.
         if let Some((seen, error)) = refused
+            && !known.as_ref().is_some_and(Seen::is_settled)
             && seen.is_settled()
             && is_current(&seen)?
         {
             return Err(error);
         }
-        let known = match known {
-            Some(seen) if is_current(&seen)? => Some(seen),
-            _ => None,
-        };
+        Ok(known)
+    }
+
+    /// Reads the file if it has changed. Says whether it had. This thread has the file to itself.
+    fn catch_up(&self, path: &Path) -> Result<bool, Error> {
+        let known = self.look(path)?;
         if known.as_ref().is_some_and(Seen::is_settled) {
             return Ok(false);
         }
@@ -381,17 +391,21 @@ impl Registry {
 
     /// Puts keys in force as their withheld records say.
     fn put_withheld(&self, state: &mut State, ids: &[KeyId]) {
-        let keys = ids.iter().filter_map(|id| Some(state.withheld.get(id)?.in_force(&self.policy)));
+        let table = self.read();
+        // A key that the file no longer has stays gone.
+        let there = ids.iter().filter(|id| state.ids.get(&table, id).is_some());
+        let keys = there.filter_map(|id| Some(state.withheld.get(id)?.in_force(&self.policy)));
         let changes = keys.map(|key| Change { id: key.record.id, to: Some(key) }).collect();
+        drop(table); // or what `put_records` replaces could not be freed
         state.withheld.retain(|_, withheld| !withheld.taken.is_empty());
         self.put_records(state, changes);
     }
 
-    /// Writes the document of a table, but for the keys that are to be something else or nothing, and of those that are added.
+    /// Writes the document of keys, but for those that are to be something else or nothing, and of those that are added.
     fn write(
         &self,
         path: &Path,
-        table: &Table,
+        known: &[&Credential],
         next: &HashMap<KeyId, Option<Keyed>>,
         added: &[&Keyed],
         lock: &store::Lock<'_>,
@@ -401,7 +415,6 @@ impl Registry {
                            set \"revision\" to 0 in the file, and reload it by force in every server";
             Replaced::No(Error::new(ErrorKind::Limit, message).within(format_args!("{path:?}")))
         })?;
-        let known = in_order(table);
         let kept = known.iter().filter_map(|key| match next.get(&key.record.id) {
             Some(to) => to.as_ref().map(|to| (&to.digest, &to.record)),
             None => Some((&key.digest, &*key.record)),

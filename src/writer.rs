@@ -32,12 +32,14 @@ use crate::usage::Usage;
 pub(crate) struct Writer {
     process: u64,
     turn: Turn,
-    file: Mutex<()>,
+    file: Turn,
     state: Mutex<State>,
     /// The lock files that a change holds open.
     pub(crate) held: store::Held,
     /// The same in a child of that process.
     child: OnceBox<Writer>,
+    /// The child of which a thread makes them, or has.
+    maker: AtomicU64,
 }
 
 impl Writer {
@@ -45,10 +47,11 @@ impl Writer {
         Self {
             process: process::mark(),
             turn: Turn::default(),
-            file: Mutex::new(()),
+            file: Turn::default(),
             state: Mutex::new(state),
             held: store::Held::default(),
             child: OnceBox::new(),
+            maker: AtomicU64::new(0),
         }
     }
 
@@ -59,13 +62,29 @@ impl Writer {
         let process = process::mark();
         let mut writer = self;
         while writer.process != process {
-            writer = writer.child.get_or_init(|| {
-                writer.held.close_inherited();
-                let parents = writer.state.try_lock();
+            writer = writer.child.get().unwrap_or_else(|| writer.make_child(process, &state));
+        }
+        writer
+    }
+
+    /// Makes the locks of this process, or waits for the thread of it that does: two would find the parent's state locked by
+    /// each other.
+    fn make_child(&self, process: u64, state: impl Fn(Option<&State>) -> State) -> &Self {
+        let maker = self.maker.load(Ordering::Acquire);
+        let is_free = maker != process; // another's is a thread that does not exist here
+        if is_free && self.maker.compare_exchange(maker, process, Ordering::AcqRel, Ordering::Acquire).is_ok() {
+            return self.child.get_or_init(|| {
+                self.held.close_inherited();
+                let parents = self.state.try_lock();
                 Box::new(Self::new(state(parents.as_deref())))
             });
         }
-        writer
+        loop {
+            match self.child.get() {
+                Some(child) => return child,
+                None => std::thread::sleep(PAUSE),
+            }
+        }
     }
 
     /// Waits for the turn of this thread.
@@ -73,9 +92,9 @@ impl Writer {
         self.turn.take()
     }
 
-    /// Waits until no other thread reads or writes the file.
-    pub(crate) fn file(&self) -> MutexGuard<'_, ()> {
-        wait_for(&self.file)
+    /// Waits until no thread that asked before reads or writes the file.
+    pub(crate) fn file(&self) -> impl Drop {
+        self.file.take()
     }
 
     /// Waits until no other thread has the state.
@@ -99,7 +118,7 @@ fn wait_for<T>(lock: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// A lock that is given in the order in which it was asked for: else threads that make one change after another would shut
-/// out one that revokes a key.
+/// out one that revokes a key, and one that reads a large file again and again all that change it.
 #[derive(Default)]
 struct Turn {
     next: AtomicU64,

@@ -2,9 +2,10 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, unsafe_code, reason = "a test; to fork is unsafe")]
 
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use bpos::{DenyReason, Now, Registry, Request};
+use bpos::{DenyReason, Edit, KeyPatch, KeySpec, NewKey, Now, Options, Registry, Request};
 use proptest::prelude::*;
 
 mod support;
@@ -90,6 +91,202 @@ impl Drop for Done<'_> {
     fn drop(&mut self) {
         self.0.store(true, Ordering::Release);
     }
+}
+
+/// Eight threads each disable keys of one large registry: each document is sound, and has each key once, though another
+/// thread takes from the keys while it is made.
+#[test]
+fn a_document_that_is_written_while_others_take_from_its_keys_has_each_key_once() {
+    const THREADS: usize = 8;
+    const CHANGES: usize = 20;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("keys.json");
+    Registry::init(&path, Options::default()).unwrap();
+    let keys: Vec<Key> = (0..2_000).map(Key::new).collect();
+    std::fs::write(&path, document(1, &keys)).unwrap(); // in place, so that it keeps its mode
+    let registry = Registry::open(&path).unwrap();
+    std::thread::scope(|scope| {
+        for keys in keys.chunks(CHANGES).take(THREADS) {
+            let (registry, path) = (&registry, &path);
+            scope.spawn(move || {
+                for key in keys {
+                    registry.disable(&key.id).unwrap();
+                    Registry::open(path).unwrap();
+                }
+            });
+        }
+    });
+    let disabled = Registry::open(&path).unwrap().list(None).iter().filter(|key| !key.enabled).count();
+    assert_eq!(disabled, THREADS * CHANGES);
+}
+
+/// A key as whoever made it expects it to be.
+struct Expected {
+    id: String,
+    name: String,
+    rate_limit: u32,
+    enabled: bool,
+    revoked: bool,
+    removed: bool,
+    secret: String,
+    /// Secrets that a rotation without grace has ended.
+    ended: Vec<String>,
+}
+
+impl Expected {
+    fn new(new: &NewKey) -> Self {
+        let NewKey { key, record } = new;
+        Self {
+            id: record.id.clone(),
+            name: record.name.clone(),
+            rate_limit: record.rate_limit,
+            enabled: true,
+            revoked: false,
+            removed: false,
+            secret: key.expose().to_owned(),
+            ended: Vec::new(),
+        }
+    }
+
+    /// Makes one change, which must succeed exactly if it can.
+    fn change(&mut self, registry: &Registry, what: usize, number: usize) {
+        let id = &self.id;
+        let (living, there) = (!self.revoked && !self.removed, !self.removed);
+        let done = match what {
+            0 => {
+                let (name, rate_limit) = (format!("Name {number}"), 900 + u32::try_from(number).unwrap() % 100);
+                let done = registry.update(id, &KeyPatch::new().name(&*name).rate_limit(rate_limit));
+                if done.is_ok() {
+                    (self.name, self.rate_limit) = (name, rate_limit);
+                }
+                assert_eq!(done.is_ok(), living, "{done:?}");
+                return;
+            }
+            1 => registry.disable(id).map(|()| self.enabled = false).is_ok() == living,
+            2 => registry.enable(id).map(|()| self.enabled = true).is_ok() == living,
+            3 => match registry.rotate(id, 0) {
+                Ok(new) => {
+                    self.ended.push(std::mem::replace(&mut self.secret, new.key.expose().to_owned()));
+                    living
+                }
+                Err(_) => !living,
+            },
+            4 => registry.revoke(id).map(|()| self.revoked = true).is_ok() == there,
+            _ => {
+                let ended = registry.edit(|edit| edit.revoke(id).and_then(|()| edit.remove(id)));
+                ended.map(|()| self.removed = true).is_ok() == there
+            }
+        };
+        assert!(done, "{what}");
+    }
+
+    /// Disables it by an edit that fails, or panics, if it is run again because the registry was behind the file.
+    fn disable_unless_behind(&mut self, registry: &Registry, panics: bool) {
+        let mut runs = 0;
+        let disable = |edit: &mut Edit<'_>| {
+            runs += 1;
+            match runs {
+                1 => edit.disable(&self.id),
+                _ if panics => resume_unwind(Box::new("without a message")),
+                _ => edit.get("key_none").map(drop),
+            }
+        };
+        let done = catch_unwind(AssertUnwindSafe(|| registry.edit(disable)));
+        self.enabled &= !done.is_ok_and(|done| done.is_ok());
+    }
+
+    /// Whether it is denied where it must be, whatever others are doing.
+    fn check_denied(&self, registry: &Registry) {
+        let ask = |secret: &str| registry.authorize(&Request::new("GET", "/api/v1/products").api_key(secret));
+        let denied = |secret: &str| ask(secret).is_err();
+        assert!(self.ended.iter().all(|secret| denied(secret)), "an ended secret of {}", self.id);
+        let must_be = !self.enabled || self.revoked || self.removed;
+        assert!(!must_be || denied(&self.secret), "{}: {:?}", self.id, registry.get(&self.id));
+    }
+
+    /// Whether it is what is expected, when nobody changes anything any more.
+    fn check(&self, registry: &Registry) {
+        self.check_denied(registry);
+        let found = registry.get(&self.id);
+        assert_eq!(found.is_none(), self.removed, "{}", self.id);
+        if let Some(found) = found {
+            assert_eq!(
+                (&found.name, found.rate_limit, found.enabled, found.revoked_at.is_some()),
+                (&self.name, self.rate_limit, self.enabled, self.revoked),
+                "{}",
+                self.id
+            );
+            let request = Request::new("GET", "/api/v1/products").api_key(&self.secret);
+            let admitted = registry.authorize(&request).is_ok();
+            assert_eq!(admitted, self.enabled && !self.revoked, "{}", self.id);
+        }
+    }
+}
+
+/// Threads change keys of their own through two registries of one file, each through whichever, so that it is often behind;
+/// and edits fail, or panic, that have taken something. What was acknowledged is so, at once where it takes away, and in the
+/// end everywhere.
+#[test]
+fn what_threads_change_through_two_registries_is_what_each_of_them_expects() {
+    const THREADS: u64 = 4;
+    const STEPS: usize = 100;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("keys.json");
+    let registries = [Registry::init(&path, Options::default()).unwrap(), Registry::open(&path).unwrap()];
+    let keys: Vec<Expected> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..THREADS)
+            .map(|thread| {
+                let registries = &registries;
+                scope.spawn(move || change_at_random(registries, thread, STEPS))
+            })
+            .collect();
+        threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
+    });
+    let [here, there] = &registries;
+    here.reload_if_changed().unwrap();
+    there.reload_if_changed().unwrap();
+    let written = Registry::open(&path).unwrap();
+    for registry in [&written, here, there] {
+        keys.iter().for_each(|key| key.check(registry));
+        assert_eq!(registry.list(None).len(), keys.iter().filter(|key| !key.removed).count());
+        assert_eq!(registry.export().unwrap(), written.export().unwrap());
+    }
+}
+
+/// Numbers that look random (splitmix64), the same in each run.
+struct Dice(u64);
+
+impl Dice {
+    fn roll(&mut self, sides: usize) -> usize {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        usize::try_from((mixed ^ (mixed >> 31)) % sides as u64).unwrap()
+    }
+}
+
+fn change_at_random(registries: &[Registry; 2], thread: u64, steps: usize) -> Vec<Expected> {
+    let mut dice = Dice(thread);
+    let mut keys: Vec<Expected> = Vec::new();
+    for number in 0..steps {
+        let which = dice.roll(2);
+        let (registry, other) = (&registries[which], &registries[1 - which]);
+        if keys.len() <= number / 10 {
+            let spec = KeySpec::new("New", "yourstore", ["products:read"]).rate_limit(1_000);
+            keys.push(Expected::new(&registry.create(&spec).unwrap()));
+        }
+        let place = dice.roll(keys.len());
+        let key = &mut keys[place];
+        key.change(registry, dice.roll(6), number);
+        key.check_denied(registry);
+        // Both read the file.
+        match dice.roll(4) {
+            0 => drop(other.reload_if_changed().unwrap()),
+            ending => key.disable_unless_behind(other, ending == 1),
+        }
+        key.check_denied(other);
+    }
+    keys
 }
 
 /// Threads hammer `authorize` and `reload` while the process forks: each child decides and reloads.

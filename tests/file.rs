@@ -19,7 +19,7 @@ use std::path::PathBuf;
 
 use bpos::{DenyReason, Error, ErrorKind, KeyPatch, KeySpec, Options, Registry};
 use rustix::fs::{CWD, FileType, Mode, mknodat};
-use sample::{NOW, array, ask, document, exported, later, record, record_with, secret};
+use sample::{NOW, array, ask, digest, document, exported, later, record, record_with, secret};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -340,6 +340,24 @@ fn a_reload_that_fails_leaves_everything_as_it_was() {
         registry.reload().unwrap();
         assert_eq!(ask(&registry, &secret(2), NOW), Ok(()), "{name}: afterwards");
     }
+}
+
+/// Not even of a key whose last change could not be written, so that it is what the file says and what was taken from that.
+#[test]
+fn a_reload_that_fails_leaves_what_could_not_be_written_as_it_was() {
+    let place = Place::with(&document(5, &[record(1), record(2)]));
+    let registry = open(&place.path, false).unwrap();
+    let limit = |limit| {
+        let limited = registry.update("key_1", &KeyPatch::new().rate_limit(limit));
+        assert_eq!(limited.unwrap_err().kind(), ErrorKind::NotDurable);
+    };
+    fs::create_dir(place.path.with_extension("json.new")).unwrap(); // where the next document would be written
+    limit(50);
+    place.write(&document(6, &[record_with(1, &json!({"sha256": digest(3)})), record(2), record(2)]));
+    assert_eq!(registry.reload().unwrap_err().kind(), ErrorKind::Conflict);
+    limit(40);
+    assert_eq!(ask(&registry, &secret(1), NOW), Ok(()));
+    assert_eq!(ask(&registry, &secret(3), NOW), Err(DenyReason::UnknownKey));
 }
 
 #[test]

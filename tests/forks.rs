@@ -16,9 +16,9 @@ use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
 use std::process::Stdio;
-use std::sync::mpsc;
+use std::sync::{Barrier, mpsc};
 
-use bpos::{KeySpec, Now, Options, Registry};
+use bpos::{DenyReason, ErrorKind, KeySpec, Now, Options, Registry};
 use sample::{ask, document, record, secret};
 
 /// Ends processes that hang, long after others would be done. No alarm of their own would end the first of a namespace.
@@ -128,6 +128,37 @@ fn die_with_the_lock(path: &Path) {
             std::thread::park();
         }
     });
+}
+
+/// Whichever of its threads is the first to ask.
+#[test]
+fn a_child_reloads_nothing_that_its_parent_has_taken_and_could_not_write() {
+    const FORKS: usize = 50;
+    const THREADS: usize = 4;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("keys.json");
+    Registry::init(&path, Options::default()).unwrap();
+    fs::write(&path, document(5, &[record(1)])).unwrap(); // in place, so that it keeps its mode
+    let registry = Registry::open(&path).unwrap();
+    fs::create_dir(folder.path().join("keys.json.new")).unwrap(); // where the next document would be written
+    assert_eq!(registry.disable("key_1").unwrap_err().kind(), ErrorKind::NotDurable);
+    for number in 0..FORKS {
+        let status = forked(|| {
+            // SAFETY: an alarm without a handler ends the process.
+            unsafe { libc::alarm(20) };
+            let together = Barrier::new(THREADS);
+            std::thread::scope(|scope| {
+                for _ in 0..THREADS {
+                    scope.spawn(|| {
+                        together.wait();
+                        registry.reload().unwrap();
+                        assert_eq!(ask(&registry, &secret(1), Now::read()), Err(DenyReason::DisabledKey));
+                    });
+                }
+            });
+        });
+        assert_eq!(status, 0, "child {number}");
+    }
 }
 
 #[test]

@@ -10,6 +10,7 @@
 mod sample;
 
 use std::fs::{self, File};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::PathBuf;
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -243,4 +244,82 @@ fn who_looks_at_the_file_decides_by_it_though_another_thread_is_reading_it() {
         });
         records[0] = revoked;
     }
+}
+
+/// What a change takes from it in advance is not given back to it.
+#[test]
+fn a_key_that_another_process_has_removed_stays_gone() {
+    for (change, _) in TAKING_AWAY {
+        let place = Place::new();
+        let (registry, other) = (Registry::open(&place.path).unwrap(), Registry::open(&place.path).unwrap());
+        other.revoke("key_1").unwrap();
+        other.remove("key_1").unwrap();
+        assert_eq!(change(&registry).unwrap_err().kind(), ErrorKind::NotFound);
+        assert_eq!((now(&registry, 1), registry.get("key_1")), (Err(DenyReason::UnknownKey), None));
+        registry.disable("key_2").unwrap();
+        assert_eq!(now(&Registry::open(&place.path).unwrap(), 1), Err(DenyReason::UnknownKey), "nor is it written");
+    }
+}
+
+#[test]
+fn an_edit_that_panics_changes_nothing_and_holds_up_nobody() {
+    for panics_in in [1, 2] {
+        let place = Place::new();
+        let (registry, other) = (Registry::open(&place.path).unwrap(), Registry::open(&place.path).unwrap());
+        let new = other.create(&KeySpec::new("New", "yourstore", ["products:read"])).unwrap(); // so that it is run twice
+        let mut runs = 0;
+        let panicking = |edit: &mut Edit<'_>| {
+            edit.revoke("key_1")?;
+            runs += 1;
+            if runs == panics_in { resume_unwind(Box::new("without a message")) } else { Ok(()) }
+        };
+        catch_unwind(AssertUnwindSafe(|| registry.edit(panicking))).unwrap_err();
+        assert_eq!((runs, now(&registry, 1)), (panics_in, Ok(())));
+        registry.disable(&new.record.id).unwrap();
+        other.disable("key_2").unwrap();
+        assert_eq!(registry.reload_if_changed(), Ok(true));
+        for registry in [registry, Registry::open(&place.path).unwrap()] {
+            assert_eq!((now(&registry, 1), now(&registry, 2)), (Ok(()), Err(DenyReason::DisabledKey)));
+        }
+    }
+}
+
+#[test]
+fn a_forced_reload_gives_back_nothing_that_a_change_under_way_has_taken() {
+    for (change, reason) in TAKING_AWAY {
+        let place = Place::new();
+        let registry = Registry::open(&place.path).unwrap();
+        thread::scope(|scope| {
+            let lock = place.lock();
+            let changed = scope.spawn(|| change(&registry));
+            denied_before(&registry, &changed, reason);
+            registry.reload_forced().unwrap();
+            let reloaded = now(&registry, 1);
+            drop(lock);
+            changed.join().unwrap().unwrap();
+            assert_eq!(reloaded, Err(reason));
+        });
+        assert_eq!(now(&registry, 1), Err(reason));
+    }
+}
+
+/// Each change waits for some of the reloads, and not for a moment between two of them that it happens to meet.
+#[test]
+fn who_reloads_again_and_again_shuts_no_change_out() {
+    const CHANGES: usize = 10;
+    const RELOADS: usize = 50 * CHANGES;
+    let place = Place::new();
+    place.write(6, &(1..=5_000).map(record).collect::<Vec<_>>());
+    let registry = Registry::open(&place.path).unwrap();
+    let done = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let changed = scope.spawn(|| {
+            for change in 0..CHANGES {
+                registry.update("key_1", &KeyPatch::new().name(format!("{change}"))).unwrap();
+            }
+            done.store(true, Ordering::Relaxed);
+        });
+        let mut reloads = (0..RELOADS).inspect(|_| registry.reload().unwrap());
+        assert!(reloads.any(|_| done.load(Ordering::Relaxed) || changed.is_finished()), "it is shut out");
+    });
 }
