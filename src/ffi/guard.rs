@@ -36,7 +36,7 @@ pub(super) fn without_cancellation<T>(call: impl FnOnce() -> T) -> T {
         fn pthread_setcancelstate(state: c_int, before: *mut c_int) -> c_int;
     }
     /// Of <pthread.h>.
-    const PTHREAD_CANCEL_DISABLE: c_int = if cfg!(target_os = "linux") { 1 } else { 0 };
+    const PTHREAD_CANCEL_DISABLE: c_int = if cfg!(target_vendor = "apple") { 0 } else { 1 };
 
     let mut before = 0;
     // SAFETY: POSIX has this function, and `before` is a place for its answer.
