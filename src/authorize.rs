@@ -20,14 +20,13 @@
 
 use crate::clock::{Clock, Now};
 use crate::decision::{Decision, Denial, DenyReason, Grant};
-use crate::key::{self, ApiKey};
-use crate::policy::Need;
-use crate::registry::Registry;
+use crate::key::{ApiKey, Digest, in_query};
+use crate::limit::Verdict;
+use crate::policy::{Need, Scope};
+use crate::registry::{Credential, Registry, Table};
 use crate::request::Request;
-use crate::scope::Scope;
-use crate::table::Credential;
+use crate::sync::hazard::Reading;
 use crate::text::ScopeName;
-use crate::window::Verdict;
 
 impl Registry {
     /// Decides on a request by its method and target, now.
@@ -50,7 +49,7 @@ impl Registry {
     ///
     /// A [`Denial`], with its reason and the answer to give.
     pub fn authorize(&self, request: &Request<'_>) -> Result<Grant, Denial> {
-        decide(self, request, Operation::Routed, &self.clock)
+        decide(self, request, Operation::Routed, self.clock())
     }
 
     /// Like [`Registry::authorize`], at a given time, for tests and replays. Times of both methods must come from the
@@ -71,7 +70,7 @@ impl Registry {
     ///
     /// As [`Registry::authorize`]; a scope that the policy does not have is denied as [`DenyReason::Internal`].
     pub fn authorize_scope(&self, request: &Request<'_>, scope: Scope) -> Result<Grant, Denial> {
-        decide(self, request, Operation::Named(scope), &self.clock)
+        decide(self, request, self.named(scope)?, self.clock())
     }
 
     /// Like [`Registry::authorize_scope`], at a given time.
@@ -80,7 +79,15 @@ impl Registry {
     ///
     /// As [`Registry::authorize_scope`].
     pub fn authorize_scope_at(&self, request: &Request<'_>, scope: Scope, now: Now) -> Result<Grant, Denial> {
-        decide(self, request, Operation::Named(scope), &now)
+        decide(self, request, self.named(scope)?, &now)
+    }
+}
+
+impl Registry {
+    /// The operation of a host that names its scope; a scope that the policy does not have decides before all checks.
+    fn named(&self, scope: Scope) -> Result<Operation, Denial> {
+        let need = self.policy().need(scope);
+        need.map(Operation::Named).ok_or_else(|| deny(self, self.read().lane(), DenyReason::Internal, None))
     }
 }
 
@@ -90,7 +97,7 @@ enum Operation {
     /// By method and target; the policy's routes tell the scope.
     Routed,
     /// By its scope.
-    Named(Scope),
+    Named(Need),
 }
 
 fn decide(
@@ -99,133 +106,134 @@ fn decide(
     operation: Operation,
     clock: &impl Clock,
 ) -> Result<Grant, Denial> {
-    let named = match operation {
-        Operation::Routed => None,
-        Operation::Named(scope) => match registry.policy.need(scope) {
-            None => return Err(unproved(registry, DenyReason::Internal)),
-            need => need,
-        },
-    };
+    let unproved = |reason| Err(deny(registry, registry.read().lane(), reason, None));
 
     // Who is it?
     let (path, query) = match memchr::memchr(b'?', request.target) {
         Some(mark) => request.target.split_at(mark),
         None => (request.target, &[][..]),
     };
-    if key::in_query(query) {
-        return Err(unproved(registry, DenyReason::KeyInUrl));
+    if in_query(query) {
+        return unproved(DenyReason::KeyInUrl);
     }
     let Some(presented) = request.api_key.filter(|key| !key.is_empty()) else {
-        return Err(unproved(registry, DenyReason::MissingKey));
+        return unproved(DenyReason::MissingKey);
     };
     let Some(api_key) = ApiKey::parse_length(presented) else {
-        return Err(unproved(registry, DenyReason::MalformedKey));
+        return unproved(DenyReason::MalformedKey);
     };
-    let mut block = [0; 64];
-    let laid_out = api_key.lay_out(&mut block);
-    let table = registry.read(); // here, between the layout and the digest, for the sake of the digest's cost
-    let digest = laid_out.digest();
-    // Here, where a processor does it while the digest, a chain of steps that wait for each other, is under way: what is left
-    // to see of the key's form, and the route, whose turn comes below.
-    if !api_key.is_alphanumeric() {
-        registry.unproved.add(table.lane(), DenyReason::MalformedKey as usize);
-        return Err(Denial::of(DenyReason::MalformedKey));
-    }
-    let needed = named.or_else(|| registry.policy.route(request.method, path));
-    let Some(credential) = table.find(&digest) else {
-        registry.unproved.add(table.lane(), DenyReason::UnknownKey as usize);
-        return Err(Denial::of(DenyReason::UnknownKey));
-    };
+    let Prepared { table, digest, is_alphanumeric, need } = prepare(registry, request, operation, path, api_key);
     let lane = table.lane();
-    if credential.record.revoked_at.is_set() {
-        return Err(proved(credential, lane, DenyReason::RevokedKey));
+    if !is_alphanumeric {
+        return Err(deny(registry, lane, DenyReason::MalformedKey, None));
     }
-    if !credential.record.enabled {
-        return Err(proved(credential, lane, DenyReason::DisabledKey));
+    let Some(key) = table.find(&digest) else {
+        return Err(deny(registry, lane, DenyReason::UnknownKey, None));
+    };
+    let proved = |reason, need| Err(deny(registry, lane, reason, Some((key, need))));
+    if key.record.revoked_at.is_set() {
+        return proved(DenyReason::RevokedKey, None);
     }
-    if credential.ends_at != i64::MAX && clock.unix_ms() >= credential.ends_at {
-        return Err(proved(credential, lane, DenyReason::ExpiredKey));
+    if !key.record.enabled {
+        return proved(DenyReason::DisabledKey, None);
     }
-    if request.store.is_some_and(|store| !credential.record.store.is(store)) {
-        return Err(proved(credential, lane, DenyReason::WrongStore));
+    if key.ends_at != i64::MAX && clock.unix_ms() >= key.ends_at {
+        return proved(DenyReason::ExpiredKey, None);
+    }
+    if request.store.is_some_and(|store| !key.record.store.is(store)) {
+        return proved(DenyReason::WrongStore, None);
     }
 
     // May it?
-    let Some(need) = needed else {
-        return Err(proved(credential, lane, DenyReason::UnmappedRoute));
+    let Some(need) = need else {
+        return proved(DenyReason::UnmappedRoute, None);
     };
-    if !credential.scopes.intersects(need.bit) {
-        return Err(needing(registry, credential, need, lane, DenyReason::InsufficientScope));
+    if !key.scopes.intersects(need.bit) {
+        return proved(DenyReason::InsufficientScope, Some(need));
     }
-    if credential.record.test_mode && need.writes {
-        return Err(needing(registry, credential, need, lane, DenyReason::TestMode));
+    if key.record.test_mode && need.writes {
+        return proved(DenyReason::TestMode, Some(need));
     }
 
     // Is there quota?
-    match credential.usage.admit(u32::from(credential.record.rate_limit), clock) {
+    match key.usage.admit(u32::from(key.record.rate_limit), clock) {
         Ok(Verdict::Admitted { remaining, frees_in_us }) => {
-            Ok(Grant { decision: Decision::counted(credential, need, remaining, frees_in_us) })
+            Ok(Grant { decision: Decision::counted(key, need, remaining, frees_in_us) })
         }
         Ok(Verdict::Refused { wait_us }) => {
-            let reason = DenyReason::RateLimited;
-            credential.usage.count_denial(lane, reason);
-            let decision = Decision::counted(credential, need, 0, wait_us);
-            Err(Denial { reason, decision, scope_name: ScopeName::EMPTY })
+            let denial = deny(registry, lane, DenyReason::RateLimited, Some((key, None)));
+            Err(Denial { decision: Decision::counted(key, need, 0, wait_us), ..denial })
         }
-        Ok(Verdict::Sealed | Verdict::OutOfTime) | Err(_) => {
-            registry.unproved.add(lane, DenyReason::Internal as usize);
-            Err(Denial::of(DenyReason::Internal))
-        }
+        Ok(Verdict::Sealed | Verdict::OutOfTime) | Err(_) => Err(deny(registry, lane, DenyReason::Internal, None)),
     }
 }
 
-/// A denial that discloses nothing of any key.
-#[inline]
-fn unproved(registry: &Registry, reason: DenyReason) -> Denial {
-    registry.unproved.add(registry.read().lane(), reason as usize);
-    Denial::of(reason)
+/// What the checks from the malformed key on ask for.
+struct Prepared<'r> {
+    table: Reading<'r, Table>,
+    digest: Digest,
+    is_alphanumeric: bool,
+    need: Option<Need>,
 }
 
-/// A denial of a key whose secret was proved.
-#[inline]
-fn proved(credential: &Credential, lane: usize, reason: DenyReason) -> Denial {
-    credential.usage.count_denial(lane, reason);
-    Denial { decision: Decision::of(credential, None), ..Denial::of(reason) }
+/// Works out what several checks ask for, in the order that serves the processor: the table is read between the padding
+/// and the digest, for the sake of the digest's cost, and the digest, a chain of steps that wait for each other, is under
+/// way while the rest of the key's form is seen to and the route is found.
+#[inline(always)]
+fn prepare<'r>(
+    registry: &'r Registry,
+    request: &Request<'_>,
+    operation: Operation,
+    path: &[u8],
+    api_key: ApiKey<'_>,
+) -> Prepared<'r> {
+    let mut block = [0; 64];
+    let padded = api_key.padded_block(&mut block);
+    let table = registry.read();
+    let digest = padded.digest();
+    let is_alphanumeric = api_key.is_alphanumeric();
+    let need = match operation {
+        Operation::Routed => registry.policy().route(request.method, path),
+        Operation::Named(need) => Some(need),
+    };
+    Prepared { table, digest, is_alphanumeric, need }
 }
 
-/// A denial of a key that may not do what the operation needs.
-fn needing(registry: &Registry, credential: &Credential, need: Need, lane: usize, reason: DenyReason) -> Denial {
-    credential.usage.count_denial(lane, reason);
-    let scope_name = registry.policy.scope_name(need.scope);
-    Denial { reason, decision: Decision::of(credential, Some(need.scope)), scope_name }
+/// Counts a denial, for the key whose secret was proved if there is one, and says what is known: nothing of any other key.
+/// The scope is told where it was the matter.
+#[inline]
+fn deny(registry: &Registry, lane: usize, reason: DenyReason, of: Option<(&Credential, Option<Need>)>) -> Denial {
+    let Some((key, need)) = of else {
+        registry.count_unproved(lane, reason);
+        return Denial::of(reason);
+    };
+    key.usage.count_denial(lane, reason);
+    let scope = need.map(|need| need.scope);
+    let scope_name = scope.map_or(ScopeName::EMPTY, |scope| registry.policy().scope_name(scope));
+    Denial { reason, decision: Decision::of(key, scope), scope_name }
 }
 
 impl Decision {
     /// What is known of a key whose secret was proved.
     #[inline]
-    fn of(credential: &Credential, scope: Option<Scope>) -> Self {
+    fn of(key: &Credential, scope: Option<Scope>) -> Self {
         Self {
             scope,
-            limit: 0,
-            remaining: 0,
-            reset_s: 0,
-            test_mode: credential.record.test_mode,
-            key_id: credential.record.id,
-            store: *credential.record.store,
+            test_mode: key.record.test_mode,
+            key_id: key.record.id,
+            store: *key.record.store,
+            ..Self::EMPTY
         }
     }
 
     /// The same, with what the window said.
     #[inline]
-    fn counted(credential: &Credential, need: Need, remaining: u32, frees_in_us: u64) -> Self {
+    fn counted(key: &Credential, need: Need, remaining: u32, frees_in_us: u64) -> Self {
         Self {
-            scope: Some(need.scope),
-            limit: u32::from(credential.record.rate_limit),
+            limit: u32::from(key.record.rate_limit),
             remaining,
             reset_s: u32::try_from(frees_in_us.div_ceil(1_000_000)).unwrap_or(u32::MAX),
-            test_mode: credential.record.test_mode,
-            key_id: credential.record.id,
-            store: *credential.record.store,
+            ..Self::of(key, Some(need.scope))
         }
     }
 }

@@ -41,11 +41,11 @@ pub(crate) trait Clock {
     fn monotonic_us(&self) -> u64;
     /// The monotonic clock at a fraction of the cost: a span that is sure to hold the exact time. It may refuse
     /// early; `None` when no cheap reading can be trusted.
-    fn glance(&self) -> Option<Glance>;
+    fn coarse_now(&self) -> Option<CoarseNow>;
 }
 
 /// The earliest and the latest that the exact time can be.
-type Glance = (u64, u64);
+type CoarseNow = (u64, u64);
 
 /// A moment that was handed in stands still.
 impl Clock for Now {
@@ -57,7 +57,7 @@ impl Clock for Now {
         self.monotonic_us
     }
 
-    fn glance(&self) -> Option<Glance> {
+    fn coarse_now(&self) -> Option<CoarseNow> {
         Some((self.monotonic_us, self.monotonic_us))
     }
 }
@@ -104,10 +104,10 @@ impl Clock for SystemClock {
 
     #[cfg(target_os = "linux")]
     #[inline]
-    fn glance(&self) -> Option<Glance> {
+    fn coarse_now(&self) -> Option<CoarseNow> {
         let coarse = || micros(clock_gettime(ClockId::MonotonicCoarse));
         let before = coarse();
-        self.calibration.glance(before).or_else(|| {
+        self.calibration.coarse_now(before).or_else(|| {
             let exact = monotonic_us();
             // A thread that lost the processor in between has measured that.
             if coarse().saturating_sub(before) <= TICK_US {
@@ -118,7 +118,7 @@ impl Clock for SystemClock {
     }
 
     #[cfg(not(target_os = "linux"))]
-    fn glance(&self) -> Option<Glance> {
+    fn coarse_now(&self) -> Option<CoarseNow> {
         None
     }
 }
@@ -144,7 +144,7 @@ const LAG_US: u64 = 50_000;
 
 impl Calibration {
     #[inline]
-    fn glance(&self, coarse_us: u64) -> Option<Glance> {
+    fn coarse_now(&self, coarse_us: u64) -> Option<CoarseNow> {
         if coarse_us >= self.valid_until_us.load(Ordering::Acquire) {
             return None;
         }
@@ -158,7 +158,7 @@ impl Calibration {
     }
 }
 
-fn around(us: u64) -> Glance {
+fn around(us: u64) -> CoarseNow {
     (us.saturating_sub(TICK_US), us.saturating_add(LAG_US))
 }
 
@@ -199,7 +199,7 @@ mod tests {
     #[test]
     fn a_coarse_reading_is_trusted_for_a_second_after_a_calibration() {
         let calibration = Calibration::default();
-        assert_eq!(calibration.glance(10), None, "nothing measured yet");
+        assert_eq!(calibration.coarse_now(10), None, "nothing measured yet");
 
         // The exact clock is 5 s ahead: the machine was suspended for so long before.
         let at = 7_000_000;
@@ -207,7 +207,7 @@ mod tests {
         for (coarse, expected) in
             [(at, Some(12_000_000)), (at + 999_999, Some(12_999_999)), (at + 1_000_000, None), (u64::MAX, None)]
         {
-            assert_eq!(calibration.glance(coarse), expected.map(around), "coarse {coarse}");
+            assert_eq!(calibration.coarse_now(coarse), expected.map(around), "coarse {coarse}");
         }
     }
 
@@ -241,15 +241,15 @@ mod tests {
     }
 
     #[test]
-    fn the_exact_time_lies_within_a_glance() {
+    fn the_exact_time_lies_within_a_coarse_now() {
         let clock = SystemClock::default();
         for _ in 0..1_000 {
             let before = clock.monotonic_us();
-            let glance = clock.glance();
+            let coarse_now = clock.coarse_now();
             let after = clock.monotonic_us();
             assert!(
-                glance.is_none_or(|(earliest, latest)| earliest <= after && before <= latest),
-                "{before} {glance:?} {after}"
+                coarse_now.is_none_or(|(earliest, latest)| earliest <= after && before <= latest),
+                "{before} {coarse_now:?} {after}"
             );
         }
     }

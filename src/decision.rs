@@ -5,8 +5,8 @@
 
 use std::fmt;
 
-use crate::scope::Scope;
-use crate::text::{KeyId, ScopeName, Store};
+use crate::policy::Scope;
+use crate::text::{KeyId, ScopeName, Store, quoted};
 
 /// Why a request was denied, in the order of the checks: the first that fails decides.
 ///
@@ -79,6 +79,9 @@ pub(crate) const REASON_CODES: [&str; 14] = {
 };
 
 impl DenyReason {
+    /// The first reason that is counted for a key: its secret was proved. Those before count for the registry.
+    pub(crate) const FIRST_PROVED: usize = Self::RevokedKey as usize;
+
     /// The reason's name for logs, such as `rate_limited`.
     #[must_use]
     pub fn name(self) -> &'static str {
@@ -340,7 +343,7 @@ impl Denial {
         );
         let scope = self.scope_name.as_str();
         if status == 403 && !scope.is_empty() {
-            body.push_str(&format!(r#","required_scope":{}"#, crate::document::quoted(scope)));
+            body.push_str(&format!(r#","required_scope":{}"#, quoted(scope)));
         }
         if let Some(seconds) = self.retry_after_s() {
             body.push_str(&format!(r#","retry_after":{seconds}"#));

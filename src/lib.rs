@@ -19,52 +19,31 @@
 cfg_if::cfg_if! {
     if #[cfg(unix)] {
         mod authorize;
-        mod change;
         mod clock;
         mod decision;
-        mod document;
-        mod edit;
         mod error;
         #[cfg(feature = "ffi")]
         pub mod ffi;
-        mod folding;
-        mod hazard;
-        mod ids;
+        mod json;
         mod key;
-        mod lifecycle;
+        mod limit;
         mod policy;
-        mod process;
-        mod record;
-        mod redactor;
         mod registry;
         mod request;
-        mod routes;
-        mod scope;
-        mod secret;
-        mod spelling;
-        mod stats;
-        mod store;
         mod sync;
-        mod table;
-        mod tally;
         mod text;
-        mod usage;
-        mod window;
-        mod writer;
 
         pub use clock::Now;
         pub use decision::{Denial, DenyReason, Grant};
-        pub use edit::Edit;
         pub use error::{Error, ErrorKind};
-        pub use key::{redact, redact_in_place};
-        pub use policy::Policy;
-        pub use record::{KeyPatch, KeyRecord, KeySpec, KeyUsage};
-        pub use redactor::Redactor;
-        pub use registry::{Options, Registry};
+        pub use json::dates::{date_text, parse_date};
+        pub use key::{
+            KeyPatch, KeyRecord, KeySpec, KeyUsage, NewKey, Redactor, Secret, has_checksum, redact, redact_in_place,
+        };
+        pub use limit::Stats;
+        pub use policy::{Policy, Scope};
+        pub use registry::{Edit, Options, Registry};
         pub use request::{Field, Request};
-        pub use scope::Scope;
-        pub use secret::{NewKey, Secret, has_checksum};
-        pub use stats::Stats;
     } else {
         // In the place of the rest, so that nothing else is wrong.
         compile_error!("bpos runs on Unix only: it relies on Unix's owners, modes and locks of files, and on its clocks");

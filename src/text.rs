@@ -58,6 +58,35 @@ impl<const N: usize> fmt::Debug for Text<N> {
     }
 }
 
+/// The value of a lower-case hexadecimal digit.
+pub(crate) fn hex_digit(digit: u8) -> Option<u8> {
+    match digit {
+        b'0'..=b'9' => Some(digit - b'0'),
+        b'a'..=b'f' => Some(digit - b'a' + 10),
+        _ => None,
+    }
+}
+
+/// The byte that `%` and these two digits stand for.
+pub(crate) fn percent_byte(high: u8, low: u8) -> Option<u8> {
+    Some(hex_digit(high.to_ascii_lowercase())? << 4 | hex_digit(low.to_ascii_lowercase())?)
+}
+
+/// A text as a JSON string.
+pub(crate) fn quoted(text: &str) -> String {
+    let mut json = String::with_capacity(text.len() + 2);
+    json.push('"');
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => json.extend(['\\', c]),
+            '\0'..=' ' if c != ' ' => json.push_str(&format!("\\u{:04x}", u32::from(c))),
+            _ => json.push(c),
+        }
+    }
+    json.push('"');
+    json
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -10,7 +10,7 @@ use crate::clock::Now;
 use crate::decision::{ALLOWED, DENY_REASONS, Decision, Denial, DenyReason, Grant};
 use crate::registry::Registry;
 use crate::request::Request;
-use crate::scope::Scope;
+use crate::policy::Scope;
 use crate::text::ScopeName;
 
 /// The answer to one request: what to do, why, and what to tell the client.

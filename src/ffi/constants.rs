@@ -42,7 +42,7 @@ pub enum bpos_status_code {
     BPOS_ERR_STALE = 9,
     /// Something is larger than its stated maximum, or there is no memory for it.
     BPOS_ERR_LIMIT = 10,
-    /// bpos panicked, which is a defect of it. The registry can still be used.
+    /// bpos panicked; this is a bug in bpos. The registry can still be used.
     BPOS_ERR_PANIC = 11,
 }
 
@@ -228,7 +228,7 @@ const _: () = {
 #[cfg(test)]
 mod tests {
     use super::bpos_scope::*;
-    use crate::scope::Scope;
+    use crate::policy::Scope;
 
     #[test]
     fn the_scopes_are_the_cores() {
@@ -245,7 +245,7 @@ mod tests {
             (BPOS_SCOPE_INVENTORY_WRITE, Scope::INVENTORY_WRITE),
             (BPOS_SCOPE_WEBHOOKS_MANAGE, Scope::WEBHOOKS_MANAGE),
         ];
-        assert_eq!(scopes.len(), crate::scope::BUILT_IN.len());
+        assert_eq!(scopes.len(), crate::policy::BUILT_IN.len());
         for (ours, the_cores) in scopes {
             assert_eq!(ours as u32, the_cores.id(), "{ours:?}");
         }

@@ -61,7 +61,7 @@ impl Panicked {
             (None, Some(text)) => text.as_str(),
             (None, None) => "no text",
         };
-        format!("bpos panicked, which is a defect of it: {}", crate::key::redact(text).0)
+        format!("bpos panicked; this is a bug in bpos: {}", crate::key::redact(text).0)
     }
 }
 

@@ -10,8 +10,8 @@ use super::constants::bpos_status;
 use super::error::{bpos_error, report};
 use super::pointers::{borrowed, bytes, place, required};
 use super::registry::bpos_registry;
-use crate::document;
-use crate::record::KeyRecord;
+use crate::json::forms;
+use crate::key::KeyRecord;
 
 /// Creates a key. The answer holds its plaintext, which is nowhere else and cannot be had again: give it to whoever asked
 /// for the key, and free the buffer, which wipes it. Copies that the caller makes of it are the caller's to wipe.
@@ -44,7 +44,7 @@ pub unsafe extern "C" fn bpos_key_create(
             bpos_buffer::fill(place(out, "out")?, || {
                 let registry = borrowed(registry, "registry")?.core();
                 let spec = required(spec_json, spec_json_len, "spec_json")?;
-                let spec = document::parse_spec(spec, Some(registry.policy()))?;
+                let spec = forms::parse_spec(spec, Some(registry.policy()))?;
                 Ok(registry.create(&spec)?.to_json()?)
             })
         })
@@ -88,7 +88,7 @@ pub unsafe extern "C" fn bpos_key_update(
                 let registry = borrowed(registry, "registry")?.core();
                 let id = text(required(id, id_len, "id")?);
                 let patch = required(patch_json, patch_json_len, "patch_json")?;
-                let patch = document::parse_patch(patch, Some(registry.policy()))?;
+                let patch = forms::parse_patch(patch, Some(registry.policy()))?;
                 Ok(registry.update(&id, &patch)?.to_json()?.into())
             })
         })
@@ -265,7 +265,7 @@ pub unsafe extern "C" fn bpos_registry_edit(
             bpos_buffer::fill(place(out, "out")?, || {
                 let registry = borrowed(registry, "registry")?.core();
                 let changes = required(changes_json, changes_json_len, "changes_json")?;
-                let changes = document::parse_changes(changes, registry.policy())?;
+                let changes = forms::parse_changes(changes, registry.policy())?;
                 Ok(array(&registry.edit(|edit| {
                     let numbered = (1..).zip(&changes);
                     let made = numbered.map(|(number, change)| {
@@ -317,7 +317,7 @@ pub unsafe extern "C" fn bpos_key_get(
             bpos_buffer::fill(place(out, "out")?, || {
                 let registry = borrowed(registry, "registry")?.core();
                 let id = text(required(id, id_len, "id")?);
-                Ok(registry.get(&id).ok_or_else(|| crate::edit::unknown(&id))?.to_json()?.into())
+                Ok(registry.get(&id).ok_or_else(|| crate::registry::unknown(&id))?.to_json()?.into())
             })
         })
     }

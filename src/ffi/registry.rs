@@ -12,7 +12,7 @@ use super::error::{Failure, bpos_error, report};
 use super::guard::{guard_or, without_cancellation};
 use super::pointers::{borrowed, bytes, given, place, place_or_null, required, taken_back};
 use crate::registry::{Options, Registry};
-use crate::scope::Scope;
+use crate::policy::Scope;
 
 /// The keys of a platform, ready to decide.
 ///

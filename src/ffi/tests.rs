@@ -264,7 +264,7 @@ fn failing(call: impl FnOnce(*mut bpos_error) -> bpos_status) {
     assert_eq!(struck(|| call(&raw mut error)), BPOS_ERR_PANIC as i32);
     assert_eq!(error.code, BPOS_ERR_PANIC as i32);
     let message = text(error.message.as_ptr());
-    assert_eq!(message, "bpos panicked, which is a defect of it: injected bpos_abcd************");
+    assert_eq!(message, "bpos panicked; this is a bug in bpos: injected bpos_abcd************");
 }
 
 /// Likewise one that fills a buffer, which has nothing to free afterwards.

@@ -16,7 +16,7 @@ use super::pointers;
 pub unsafe extern "C" fn bpos_redact(text: *mut c_char, len: usize) -> usize {
     guard_or(0, || {
         // SAFETY: as the caller of every export promises.
-        unsafe { pointers::text_mut(text, len, "text") }.map_or(0, crate::redact_in_place)
+        unsafe { pointers::text_mut(text, len, "text") }.map_or(0, crate::key::redact_in_place)
     })
 }
 

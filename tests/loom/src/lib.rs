@@ -1,4 +1,4 @@
-//! `src/window.rs` and `src/hazard.rs`, the files themselves, over loom's atomics: every interleaving of a bounded model is
+//! `src/limit/window.rs` and `src/sync/hazard.rs`, the files themselves, over loom's atomics: every interleaving of a bounded model is
 //! run.
 //!
 //! The bounds of the window: two or three threads, at most three preemptions in a run, limits of 1 and 2, 1 to 4 slots, clocks that
@@ -9,21 +9,26 @@
 #![cfg(test)]
 
 mod sync {
-    pub(crate) use loom::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
-    pub(crate) use loom::thread::yield_now;
+    pub(crate) mod atomics {
+        pub(crate) use loom::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
+        pub(crate) use loom::thread::yield_now;
 
-    /// The models do not fork.
-    pub(crate) fn process() -> u64 {
-        0
+        /// Loom takes sequentially consistent accesses for acquiring and releasing ones, and only models the order of
+        /// fences.
+        pub(crate) fn total_order() {
+            loom::sync::atomic::fence(Ordering::SeqCst);
+        }
     }
 
-    /// Loom takes sequentially consistent accesses for acquiring and releasing ones, and only models the order of fences.
-    pub(crate) fn total_order() {
-        loom::sync::atomic::fence(Ordering::SeqCst);
+    pub(crate) mod process {
+        /// The models do not fork.
+        pub(crate) fn mark() -> u64 {
+            0
+        }
     }
 }
 
-#[path = "../../../src/window.rs"]
+#[path = "../../../src/limit/window.rs"]
 #[allow(
     dead_code,
     unfulfilled_lint_expectations,
@@ -32,7 +37,7 @@ mod sync {
 )]
 mod window;
 
-#[path = "../../../src/hazard.rs"]
+#[path = "../../../src/sync/hazard.rs"]
 #[allow(dead_code, unreachable_pub, clippy::pedantic, reason = "the models use a part of it")]
 mod hazard;
 

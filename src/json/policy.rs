@@ -1,0 +1,124 @@
+//! Policies and options.
+
+use super::reader::{Reader, Value, findings, read};
+#[allow(unused_imports, reason = "the documentation names it")]
+use crate::error::{Error, ErrorKind};
+use crate::policy::{MAX_ROUTES, Policy, PolicyBuilder, ScopeSet, check_method, check_path};
+
+const WHAT: &str = "the policy";
+
+impl Policy {
+    /// Reads a policy from its document: `{"scopes": […], "routes": […]}`.
+    ///
+    /// A scope has a `name` (1 to 63 bytes), `includes` (names of scopes, none by default) and `writes` (by default
+    /// true unless the name ends in `:read`); there may be 64. A route has a `method`, a `path` (segments that are
+    /// text or one `{parameter}`, of which there may be 3), the `scope` it needs, and `writes` (by default true
+    /// unless the method is GET or HEAD). A GET route serves HEAD too. Scopes that the documentation names keep
+    /// their numbers; the others are numbered from 12 in their order.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Format`] for a malformed document, an unknown or duplicate scope, or a duplicate route;
+    /// [`ErrorKind::Limit`] for too many scopes or routes. The text names the line and column.
+    pub fn from_json(json: &[u8]) -> Result<Self, Error> {
+        read(json, WHAT, policy)
+    }
+
+    /// Everything that is wrong with a policy's document, in the order of its text, at most 10,000 findings. None if
+    /// [`Policy::from_json`] takes it.
+    ///
+    /// ```
+    /// let findings = bpos::Policy::findings(br#"{"scopes": [{"name": ""}, {"name": "a", "write": true}], "routes": []}"#);
+    /// assert_eq!(findings.len(), 2);
+    /// assert_eq!((findings[1].line(), findings[1].column()), (Some(1), Some(49)));
+    /// assert_eq!(findings[1].message(), "scope 2: unknown member \"write\"; expected one of name, includes, writes");
+    /// ```
+    #[must_use]
+    pub fn findings(json: &[u8]) -> Vec<Error> {
+        findings(json, WHAT, policy)
+    }
+}
+
+/// The options of a registry: a policy, if there is one, and whether it is only read.
+pub(crate) fn parse_options(json: &[u8]) -> Result<(Option<Policy>, bool), Error> {
+    read(json, "the options", |reader, value| {
+        let object = reader.object(value, "an object of options, policy and read_only", &["policy", "read_only"])?;
+        let policy = reader.optional(&object, "policy", policy);
+        let read_only = reader.optional(&object, "read_only", Reader::boolean);
+        Some((policy, read_only.unwrap_or(false)))
+    })
+}
+
+fn policy<'a>(reader: &mut Reader<'a>, value: Value<'a>) -> Option<Policy> {
+    const EXPECTED: &str = "a policy, an object with the members scopes and routes";
+    let object = reader.object(value, EXPECTED, &["scopes", "routes"])?;
+    let mut builder = PolicyBuilder::new();
+    let scopes = reader.required(&object, "scopes", |reader, value| {
+        each(reader, value, ("scope", ScopeSet::CAPACITY), |reader, _, value| scope(reader, value, &mut builder))
+    });
+    // A scope may include one that stands behind it, so all names come first. Without a single one, all that follows would be
+    // wrong for that alone.
+    if builder.has_scopes() {
+        reader.optional(&object, "scopes", |reader, value| {
+            each(reader, value, ("scope", usize::MAX), |reader, _, value| includes(reader, value, &mut builder))
+        });
+    }
+    let routes = reader.required(&object, "routes", |reader, value| {
+        each(reader, value, ("route", MAX_ROUTES), |reader, number, value| route(reader, number, value, &mut builder))
+    });
+    scopes.and(routes).map(|()| builder.build())
+}
+
+/// Reads the items of a list, which is not named in their faults: `scope 2: `.
+fn each<'a>(
+    reader: &mut Reader<'a>,
+    value: Value<'a>,
+    (what, most): (&str, usize),
+    mut read: impl FnMut(&mut Reader<'a>, usize, Value<'a>) -> Option<()>,
+) -> Option<()> {
+    let items = format!("{what}s");
+    let sound = reader.array(value, "an array", (most, &items), |reader, index, value| {
+        reader.item(format_args!("{what} {}: ", index + 1), |reader| read(reader, index + 1, value))
+    });
+    sound.map(|_| ())
+}
+
+const SCOPE_MEMBERS: &[&str] = &["name", "includes", "writes"];
+
+/// Adds a scope by its name; what it includes comes later.
+fn scope<'a>(reader: &mut Reader<'a>, value: Value<'a>, builder: &mut PolicyBuilder) -> Option<()> {
+    let object = reader.object(value, "a scope, an object with the member name", SCOPE_MEMBERS)?;
+    let writes = reader.optional(&object, "writes", Reader::boolean);
+    reader.required(&object, "name", |reader, value| reader.parsed(value, "a name", |name| builder.scope(name, writes)))
+}
+
+fn includes<'a>(reader: &mut Reader<'a>, value: Value<'a>, builder: &mut PolicyBuilder) -> Option<()> {
+    let entries = value.entries()?;
+    let name = entries.text("name").unwrap_or_default();
+    let included = entries.value("includes")?;
+    reader.in_member("includes", |reader| {
+        reader.array(included, "an array of scopes", (usize::MAX, "scopes"), |reader, _, value| {
+            reader.parsed(value, "a scope", |scope| builder.include(&name, scope))
+        })
+    })?;
+    Some(())
+}
+
+fn route<'a>(reader: &mut Reader<'a>, number: usize, value: Value<'a>, builder: &mut PolicyBuilder) -> Option<()> {
+    const EXPECTED: &str = "a route, an object with the members method, path and scope";
+    let object = reader.object(value, EXPECTED, &["method", "path", "scope", "writes"])?;
+    let method = reader.required(&object, "method", |reader, value| {
+        reader.parsed(value, "a method", |text| check_method(text).map(|()| text.to_owned()))
+    });
+    let path = reader.required(&object, "path", |reader, value| {
+        reader.parsed(value, "a path", |text| check_path(text).map(|()| text.to_owned()))
+    });
+    let need = reader.required(&object, "scope", |reader, value| {
+        reader.parsed(value, "a scope", |name| builder.need(name))
+    });
+    let writes = reader.optional(&object, "writes", Reader::boolean);
+    let (method, path, need) = (method?, path?, need?);
+    reader.optional(&object, "path", |reader, value| {
+        builder.route(number, &method, &path, need, writes).map_err(|error| reader.refuse(value, &error)).ok()
+    })
+}

@@ -1,0 +1,241 @@
+//! The rate limit: an exact sliding window over a ring of slots, without a lock.
+//!
+//! In any span of [`SPAN_US`] at most `limit` requests are admitted; one is refused only if that many were admitted
+//! in the span before it. Fixed windows and token buckets admit up to twice the limit in some span, so none is used.
+//!
+//! A [`Window`] takes its slots by reference and knows nothing of where they live. A slot is `lap:16 | time:48`, the
+//! time in microseconds. Admission number `k` is written to slot `k % C` with `lap(k) = k / C + 1`; an empty slot is
+//! 0, which is the lap before the first.
+//!
+//! 1. The exchange of a slot is the only commit. Commits happen in order, each once; `head` lags by at most one.
+//! 2. Times never decrease and `time[k] - time[k - limit] > SPAN_US`, so at most `limit` lie in any span.
+//! 3. A refusal writes nothing: a flood on a used-up key costs other cores nothing.
+//! 4. Every retry means that another request was admitted, so the limit itself bounds contention.
+//! 5. A thread that dies anywhere leaves a valid log.
+//!
+//! `tests/loom` runs this very file under every interleaving of a bounded model.
+
+use crate::sync::atomics::{AtomicU64, Ordering};
+
+/// The span that a limit counts over: 60 seconds, in microseconds.
+pub(crate) const SPAN_US: u64 = 60_000_000;
+
+/// The latest time that a slot can hold. The one above it marks a sealed window.
+pub(crate) const LATEST_US: u64 = TIME_MASK - 1;
+
+const TIME_BITS: u32 = 48;
+const TIME_MASK: u64 = (1 << TIME_BITS) - 1;
+
+/// A key's log of admissions, wherever its slots live.
+#[derive(Clone, Copy)]
+pub(crate) struct Window<'a> {
+    /// The number of the next admission, or one less.
+    pub(crate) head: &'a AtomicU64,
+    /// An admission before which all have left the span: where counting begins.
+    pub(crate) tail: &'a AtomicU64,
+    /// A power of two of them; more than any limit that is asked for, if the log is ever to be sealed.
+    pub(crate) slots: &'a [AtomicU64],
+}
+
+/// The answer to one request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// Counted. `remaining` more would be admitted now; the oldest counted one leaves in `frees_in_us`.
+    Admitted { remaining: u32, frees_in_us: u64 },
+    /// Not counted. One will be admitted in `wait_us`, if no other comes first.
+    Refused { wait_us: u64 },
+    /// The log has moved to larger slots.
+    Sealed,
+    /// The time is past [`LATEST_US`], which no slot can hold. Nothing is admitted.
+    OutOfTime,
+}
+
+/// What one consistent look at the log saw.
+struct View {
+    /// The number of the next admission, and what its slot holds before it.
+    next: u64,
+    vacant: u64,
+    /// The time of the newest admission; 0 before the first.
+    newest_us: u64,
+    /// The time of the admission `limit` before the next: it must leave the span first.
+    blocking_us: Option<u64>,
+}
+
+impl Window<'_> {
+    /// Admits one request if fewer than `limit` were admitted in the span before it. `limit` is at least 1 and at
+    /// most the number of slots.
+    ///
+    /// `now` is read after the log was. Where the log looks full, `coarse_now` is asked first: a cheap reading of the same
+    /// clock, as two times between which the exact one lies. It may refuse; only `now` admits.
+    pub(crate) fn admit(self, limit: u32, now: impl Fn() -> u64, coarse_now: impl Fn() -> Option<(u64, u64)>) -> Verdict {
+        debug_assert!(limit >= 1 && limit as usize <= self.slots.len() && self.slots.len().is_power_of_two());
+        loop {
+            let Some(view) = self.view(limit) else { return Verdict::Sealed };
+            if view.wait_us(view.newest_us).is_some()
+                && let Some((earliest, latest)) = coarse_now()
+                && view.wait_us(latest).is_some()
+                && let Some(wait_us) = view.wait_us(earliest.max(view.newest_us))
+            {
+                return Verdict::Refused { wait_us };
+            }
+            let time = now().max(view.newest_us);
+            if time > LATEST_US {
+                return Verdict::OutOfTime;
+            }
+            if let Some(wait_us) = view.wait_us(time) {
+                return Verdict::Refused { wait_us };
+            }
+            if self.commit(&view, time) {
+                let (counted, oldest_us) = self.count(view.next, time, limit);
+                return Verdict::Admitted {
+                    remaining: limit.saturating_sub(counted),
+                    frees_in_us: oldest_us + SPAN_US + 1 - time,
+                };
+            }
+        }
+    }
+
+    /// Ends the log: after this nothing is admitted here, and [`Window::last`] is final.
+    pub(crate) fn seal(self) {
+        while let Some(view) = self.view(0) {
+            let seal = word(self.lap(view.next), TIME_MASK);
+            if self.slot(view.next).compare_exchange(view.vacant, seal, Ordering::AcqRel, Ordering::Acquire).is_ok() {
+                return;
+            }
+        }
+    }
+
+    /// Adds an admission that another log counted. Nobody else may use this one yet.
+    pub(crate) fn restore(self, time: u64) {
+        if let Some(view) = self.view(0) {
+            self.commit(&view, time);
+        }
+    }
+
+    /// The number of admissions so far, exact once the log is sealed.
+    pub(crate) fn admitted(self) -> u64 {
+        self.head.load(Ordering::Acquire)
+    }
+
+    /// The times of the newest admissions of a sealed log, oldest first: all that any limit it served can count.
+    pub(crate) fn last(self) -> impl Iterator<Item = u64> {
+        let end = self.admitted();
+        // The seal stands where the oldest of a full ring was.
+        let kept = (self.slots.len() as u64).saturating_sub(1);
+        (end.saturating_sub(kept)..end).map(move |k| time_of(self.slot(k).load(Ordering::Acquire)))
+    }
+
+    /// The time of the newest admission.
+    pub(crate) fn newest_us(self) -> Option<u64> {
+        let last = self.admitted().checked_sub(1)?;
+        let slot = self.slot(last).load(Ordering::Acquire);
+        (slot != 0 && !is_seal(slot)).then(|| time_of(slot))
+    }
+
+    /// A look at the log in which `next` was still to be committed; `None` once it is sealed.
+    fn view(self, limit: u32) -> Option<View> {
+        loop {
+            let next = self.head.load(Ordering::Acquire);
+            let lap = self.lap(next);
+            let vacant = self.slot(next).load(Ordering::Acquire);
+            if lap_of(vacant) == lap {
+                if is_seal(vacant) {
+                    return None;
+                }
+                self.advance(next); // committed, and whoever did it has not said so yet
+                continue;
+            }
+            if lap_of(vacant) != lap.wrapping_sub(1) {
+                continue; // `next` is old
+            }
+            let Some(newest_us) = self.time_before(next, 1) else { continue };
+            let Some(blocking_us) = self.time_before(next, u64::from(limit)) else { continue };
+            return Some(View { next, vacant, newest_us: newest_us.unwrap_or(0), blocking_us });
+        }
+    }
+
+    /// The time of the admission `back` before `next`: `Some(None)` if there were not so many, `None` if its slot
+    /// has been written again, which means that `next` is old.
+    fn time_before(self, next: u64, back: u64) -> Option<Option<u64>> {
+        if back == 0 {
+            return Some(None);
+        }
+        let Some(k) = next.checked_sub(back) else { return Some(None) };
+        let slot = self.slot(k).load(Ordering::Acquire);
+        (lap_of(slot) == self.lap(k)).then(|| Some(time_of(slot)))
+    }
+
+    fn commit(self, view: &View, time: u64) -> bool {
+        let filled = word(self.lap(view.next), time.min(LATEST_US));
+        let done =
+            self.slot(view.next).compare_exchange(view.vacant, filled, Ordering::AcqRel, Ordering::Acquire).is_ok();
+        if done {
+            self.advance(view.next);
+        }
+        done
+    }
+
+    fn advance(self, from: u64) {
+        // Whoever loses this exchange lost it to somebody who wrote the same.
+        let _ = self.head.compare_exchange(from, from.wrapping_add(1), Ordering::AcqRel, Ordering::Acquire);
+    }
+
+    /// How many admissions up to `newest`, which came at `time`, lie in the span that ends with it, and the time of
+    /// the oldest of them.
+    fn count(self, newest: u64, time: u64, limit: u32) -> (u32, u64) {
+        let known = self.tail.load(Ordering::Relaxed).min(newest);
+        let start = known.max((newest + 1).saturating_sub(u64::from(limit)));
+        let mut oldest = start;
+        let mut oldest_us = time;
+        while oldest < newest {
+            let slot = self.slot(oldest).load(Ordering::Acquire);
+            // A slot that was written again held one that has left the span since.
+            if lap_of(slot) == self.lap(oldest) && time.saturating_sub(time_of(slot)) <= SPAN_US {
+                oldest_us = time_of(slot);
+                break;
+            }
+            oldest += 1;
+        }
+        if oldest > start {
+            // The one before `oldest` has left, so all before it have, whatever the limit was meanwhile.
+            self.tail.store(oldest, Ordering::Relaxed);
+        }
+        (u32::try_from(newest + 1 - oldest).unwrap_or(u32::MAX), oldest_us)
+    }
+
+    fn slot(&self, k: u64) -> &AtomicU64 {
+        #[expect(clippy::indexing_slicing, reason = "the mask keeps it below the length, which is a power of two")]
+        #[expect(clippy::cast_possible_truncation, reason = "so does it here")]
+        &self.slots[k as usize & (self.slots.len() - 1)]
+    }
+
+    fn lap(&self, k: u64) -> u16 {
+        #[expect(clippy::cast_possible_truncation, reason = "a lap is counted modulo 2^16")]
+        let lap = (k >> self.slots.len().trailing_zeros()) as u16;
+        lap.wrapping_add(1)
+    }
+}
+
+impl View {
+    /// How long a request at `time` must wait.
+    fn wait_us(&self, time: u64) -> Option<u64> {
+        let frees = self.blocking_us? + SPAN_US + 1;
+        frees.checked_sub(time).filter(|wait| *wait > 0)
+    }
+}
+
+fn word(lap: u16, time: u64) -> u64 {
+    u64::from(lap) << TIME_BITS | time
+}
+
+fn lap_of(slot: u64) -> u16 {
+    (slot >> TIME_BITS) as u16
+}
+
+fn time_of(slot: u64) -> u64 {
+    slot & TIME_MASK
+}
+
+fn is_seal(slot: u64) -> bool {
+    time_of(slot) == TIME_MASK
+}
