@@ -5,7 +5,7 @@
 # make install PREFIX=/usr/local DESTDIR=      the libraries, headers and command, so that other builds find them
 # make uninstall PREFIX=/usr/local DESTDIR=    takes them away again
 # make header include/bpos.h and include/bpos.ffi.h, from the source
-# make check  formatting, lints, documentation
+# make check  structure, formatting, lints, documentation
 # make targets  that it compiles for 32 bits, and on Windows says why it does not
 # make bench  what a decision costs, beside the hash of its key
 
@@ -60,7 +60,9 @@ uninstall:
 header:
 	$(CARGO) run --quiet --package bpos-header
 
-check:
+check: need-python3
+	$(PYTHON) tools/structure/check
+	$(PYTHON) tools/structure/test
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets --all-features -- --deny warnings
 	RUSTDOCFLAGS="--deny warnings" $(CARGO) doc --workspace --all-features --no-deps
