@@ -50,6 +50,40 @@ impl Error {
         self.kind
     }
 
+    /// The line of the document that it is about, from 1; 0 if it is about none.
+    #[must_use]
+    pub fn line(&self) -> u32 {
+        self.placed().1
+    }
+
+    /// How many bytes of the line were read; 0 if it is about no document.
+    #[must_use]
+    pub fn column(&self) -> u32 {
+        self.placed().2
+    }
+
+    /// The member that it is about, such as `rate_limit`.
+    #[must_use]
+    pub fn member(&self) -> Option<&str> {
+        self.message.split_once("member `")?.1.split_once('`').map(|(member, _)| member)
+    }
+
+    /// The text without the document and the place.
+    #[must_use]
+    pub fn message(&self) -> &str {
+        let text = self.placed().0;
+        let text = text.strip_prefix("the registry document: ").unwrap_or(text);
+        text.strip_prefix("the policy: ").unwrap_or(text)
+    }
+
+    fn placed(&self) -> (&str, u32, u32) {
+        let found = self.message.rsplit_once(" at line ").and_then(|(text, place)| {
+            let (line, column) = place.split_once(" column ")?;
+            Some((text, line.parse().ok()?, column.parse().ok()?))
+        });
+        found.unwrap_or((&self.message, 0, 0))
+    }
+
     /// The same failure, with the place it comes from before its text.
     pub(crate) fn within(self, place: impl fmt::Display) -> Self {
         Self::new(self.kind, format!("{place}: {}", self.message))

@@ -121,6 +121,12 @@ impl Policy {
         crate::document::parse_policy(json)
     }
 
+    /// All that is wrong with a policy's document.
+    #[must_use]
+    pub fn findings(json: &[u8]) -> Vec<Error> {
+        Self::from_json(json).err().into_iter().collect()
+    }
+
     /// The scope with this whole name.
     #[must_use]
     pub fn scope(&self, name: &str) -> Option<Scope> {

@@ -136,6 +136,12 @@ impl Registry {
         Self::from_json_with(json, Options::default())
     }
 
+    /// All that is wrong with a registry document.
+    #[must_use]
+    pub fn findings(json: &[u8], policy: &Policy) -> Vec<Error> {
+        Self::from_json_with(json, Options::default().policy(policy.clone())).err().into_iter().collect()
+    }
+
     /// Like [`Registry::from_json`], with options.
     ///
     /// # Errors
