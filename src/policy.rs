@@ -144,6 +144,35 @@ impl Policy {
         self.scopes.iter().map(|scope| scope.name.as_str())
     }
 
+    /// The names of all scopes that this one includes, directly or through others, without its own, in the order of the
+    /// policy; none for a scope that the policy does not have.
+    ///
+    /// ```
+    /// let policy = bpos::Policy::default();
+    /// let included: Vec<&str> = policy.includes(bpos::Scope::PRODUCTS_WRITE).collect();
+    /// assert_eq!(included, ["products:read"]);
+    /// ```
+    pub fn includes(&self, scope: Scope) -> impl Iterator<Item = &str> {
+        let closure = self.entry(scope).map_or(ScopeSet::EMPTY, |entry| entry.closure);
+        let others = move |entry: &&PolicyScope| entry.scope != scope;
+        closure.places().filter_map(|place| self.scopes.get(place)).filter(others).map(|entry| entry.name.as_str())
+    }
+
+    /// Whether an operation that needs this scope, and that the host names by its scope instead of a method and a path,
+    /// writes, and so is denied to keys in test mode; `None` for a scope that the policy does not have.
+    ///
+    /// ```
+    /// use bpos::{Policy, Scope};
+    ///
+    /// let policy = Policy::default();
+    /// assert_eq!(policy.writes(Scope::WEBHOOKS_MANAGE), Some(true));
+    /// assert_eq!(policy.writes(Scope::SALES_READ), Some(false));
+    /// ```
+    #[must_use]
+    pub fn writes(&self, scope: Scope) -> Option<bool> {
+        self.entry(scope).map(|entry| entry.writes)
+    }
+
     /// What a call that names its scope needs.
     pub(crate) fn need(&self, scope: Scope) -> Option<Need> {
         let place = usize::from((*self.places.get(scope.index())?)?);
