@@ -159,7 +159,7 @@ fn the_scopes_of_a_registry_are_those_of_its_policy() {
     place.write("policy.json", r#"{"scopes": 1, "routes": []}"#);
     let ran = place.run(["lint", "--policy", "policy.json"]);
     assert_eq!(ran.out, "policy.json:1:12: member `scopes`: invalid type: integer `1`, expected an array\n");
-    assert!(ran.err.contains("was not looked at: its policy has mistakes"), "{ran:?}");
+    assert!(ran.err.contains("was not checked: its policy has mistakes"), "{ran:?}");
 }
 
 #[test]
