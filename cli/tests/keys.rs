@@ -1,4 +1,4 @@
-//! `bpos init` and `bpos key`: what they do, write, say, and exit with.
+//! `bpos init` and `bpos key`: what they do, what they print and how they exit.
 
 #![allow(clippy::indexing_slicing, clippy::unwrap_used, reason = "a test that finds something else may panic")]
 
@@ -48,7 +48,7 @@ fn a_registry_must_be_named_and_there_and_sound_and_private() {
     place.run(create(&READ)).failed(7, "key 1");
     set_mode(&place.registry(), 0o666);
     place.run(["key", "list"]).failed(3, "others may write this file");
-    // The option goes before the environment.
+    // The option takes precedence over the environment.
     let other = Place::new();
     let path = other.registry();
     place.run(["--registry", path.to_str().unwrap(), "key", "list", "--json"]).done();
@@ -115,7 +115,7 @@ fn create_refuses_what_no_key_can_be() {
     assert_eq!(place.read(), before);
 }
 
-/// Now, as the command reads it, is somewhere between two readings here.
+/// The time that the command reads lies between two readings here.
 #[test]
 fn an_expiry_is_a_duration_or_a_time() {
     let place = Place::new();
@@ -285,7 +285,7 @@ fn what_cannot_be_written_is_not_said_to_be_done() {
     let place = Place::new();
     let (_, id) = place.create(&READ);
     let before = place.read();
-    // A folder stands where the new document is written.
+    // A folder is in the way of the new document.
     fs::create_dir(place.path("keys.json.new")).unwrap();
     place.run(["key", "revoke", &id]).failed(6, "not durable").failed(6, "run it again");
     place.run(create(&READ)).failed(3, "keys.json");
@@ -327,6 +327,15 @@ fn a_policy_brings_its_own_scopes() {
 
     let scopes = place.run(["scopes", "--policy", "policy.json", "--json"]).done().json();
     assert_eq!(scopes[1], json!({"name": "orders:write", "id": 13, "includes": ["orders:read"], "writes": true}));
+    // All that a scope includes, in the order of the policy, however indirectly; a circle is no harm.
+    let chain = r#"{"scopes": [{"name": "d", "includes": ["b"]}, {"name": "a:read"}, {"name": "b", "includes": ["a:read", "d"],
+        "writes": false}, {"name": "sales:read"}], "routes": []}"#;
+    place.write("chain.json", chain);
+    let scopes = place.run(["scopes", "--policy", "chain.json", "--json"]).done().json();
+    assert_eq!(scopes[0], json!({"name": "d", "id": 12, "includes": ["a:read", "b"], "writes": true}));
+    assert_eq!(scopes[1], json!({"name": "a:read", "id": 13, "includes": [], "writes": false}));
+    assert_eq!(scopes[2], json!({"name": "b", "id": 14, "includes": ["d", "a:read"], "writes": false}));
+    assert_eq!(scopes[3], json!({"name": "sales:read", "id": 3, "includes": [], "writes": false}));
     place.run(["scopes", "--policy", "gone.json"]).failed(3, "gone.json");
     place.write("policy.json", "{}");
     place.run(["scopes", "--policy", "policy.json"]).failed(7, "the member `scopes` is missing");
