@@ -1,6 +1,6 @@
 //! `bpos check`: how a request would be decided, check by check.
 //!
-//! The library decides; what is shown is its table up to the row that decided, with what an operator may know of each.
+//! The library decides; its table is shown up to the row that decided, with what an operator may know about each check.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, IsTerminal, Read, stdin};
@@ -9,16 +9,16 @@ use bpos::{Denial, DenyReason, Grant, KeyRecord, Registry, Request, Scope, has_c
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use crate::Context;
 use crate::arguments::Check;
+use crate::context::Context;
 use crate::failure::{Exit, Failure, Outcome};
-use crate::output::{KeyView, print, print_json, table};
-use crate::time::{distance_text, now_ms, time_text};
+use crate::output::{KeyView, table};
+use crate::time::{now_ms, time_and_distance, time_text};
 
-/// A longer line is no key; that there is more is all that has to be known of it.
+/// How much is read of the key's line: more than any key has, so what is cut off is refused as well.
 const LONGEST_LINE: u64 = 64 * 1024;
 
-/// The table of the decision: the reason of a denial, and what is so if the check is passed.
+/// The table of the decision: the reason for a denial, and what holds if the check passes.
 const CHECKS: [(DenyReason, &str); 12] = [
     (DenyReason::KeyInUrl, "the URL holds no key"),
     (DenyReason::MissingKey, "there is a key"),
@@ -39,11 +39,11 @@ const CHECKS: [(DenyReason, &str); 12] = [
 enum Verdict {
     Passed,
     Failed,
-    /// The request leaves it out.
+    /// The request does without it.
     Skipped,
     /// An earlier check has decided.
     NotReached,
-    /// Only a server can tell.
+    /// Only a server knows.
     NotKnown,
 }
 
@@ -64,7 +64,7 @@ struct Report<'a> {
     required_scope: Option<&'a str>,
     checks: &'a [Row],
     key: Option<KeyView<'a>>,
-    /// What the client is told, of a denial.
+    /// The answer to the client, if the request is denied.
     headers: BTreeMap<&'static str, String>,
     body: Option<Box<RawValue>>,
 }
@@ -82,11 +82,7 @@ pub(crate) fn run(context: &Context, asked: &Check) -> Outcome<Option<Exit>> {
         None => registry.authorize(&request),
     };
     let explained = Explained::new(&registry, asked, &key, &decision);
-    if context.json() {
-        explained.print_json(&decision)?
-    } else {
-        explained.print(&decision)?
-    }
+    context.print(&explained.report(&decision), || explained.text(&decision))?;
     Ok(decision.is_err().then_some(Exit::No))
 }
 
@@ -98,20 +94,20 @@ fn scope(registry: &Registry, name: &str) -> Outcome<Scope> {
     registry.scope(name).ok_or_else(unknown)
 }
 
-/// The first line of standard input without its end, or what a person types without seeing it.
+/// The first line of standard input without its line break, or what a person types, without echo.
 fn read_key() -> Outcome<Vec<u8>> {
     if stdin().is_terminal() {
         let typed = rpassword::prompt_password("API key (not shown): ");
-        return typed.map(String::into_bytes).map_err(|error| Failure::new(Exit::Io, format!("the terminal: {error}")));
+        return typed.map(String::into_bytes).map_err(Failure::io("the terminal"));
     }
     let mut line = Vec::new();
     let read = stdin().lock().take(LONGEST_LINE).read_until(b'\n', &mut line);
-    read.map_err(|error| Failure::new(Exit::Io, format!("standard input: {error}")))?;
+    read.map_err(Failure::io("standard input"))?;
     let text = line.strip_suffix(b"\n").map_or(&line[..], |text| text.strip_suffix(b"\r").unwrap_or(text));
     Ok(text.to_vec())
 }
 
-/// A decision with what is known of it.
+/// A decision with all that is known about it.
 struct Explained<'a> {
     registry: &'a Registry,
     asked: &'a Check,
@@ -145,7 +141,7 @@ impl<'a> Explained<'a> {
     }
 
     fn verdict(&self, reason: DenyReason, decided: Option<DenyReason>) -> Verdict {
-        // Reasons are numbered in the order of the checks; `internal`, 0, decides before them all.
+        // Reasons are numbered in the order of the checks; `internal`, 0, comes before them all.
         match decided {
             Some(decided) if decided == reason => Verdict::Failed,
             Some(decided) if (decided as u32) < reason as u32 => Verdict::NotReached,
@@ -159,10 +155,10 @@ impl<'a> Explained<'a> {
         }
     }
 
-    /// What an operator may know of a check that was made.
+    /// What an operator may know about a check that was made.
     fn detail(&self, reason: DenyReason, result: Verdict) -> String {
         let failed = result == Verdict::Failed;
-        let time = |unix_ms: i64| format!("{} ({})", time_text(unix_ms), distance_text(unix_ms, self.now_ms));
+        let time = |unix_ms| time_and_distance(unix_ms, self.now_ms);
         let record = self.record.as_ref();
         match (reason, result) {
             (_, Verdict::NotReached) => String::new(),
@@ -176,11 +172,11 @@ impl<'a> Explained<'a> {
             }
             (DenyReason::RevokedKey, _) => record.and_then(|key| key.revoked_at).map(time).unwrap_or_default(),
             (DenyReason::ExpiredKey, _) => record.map(|key| self.expiry(key, failed)).unwrap_or_default(),
-            (DenyReason::WrongStore, Verdict::Skipped) => "no --store was named".to_owned(),
+            (DenyReason::WrongStore, Verdict::Skipped) => "no --store given".to_owned(),
             (DenyReason::WrongStore, _) => {
                 let own = record.map_or("", |key| key.store.as_str());
                 let asked = self.asked.store.as_deref().unwrap_or_default();
-                if failed { format!("it is {own:?}'s, the request is for {asked:?}") } else { format!("{own:?}") }
+                if failed { format!("the key is for {own:?}, the request for {asked:?}") } else { format!("{own:?}") }
             }
             (DenyReason::UnmappedRoute, Verdict::Skipped) => "the server names the scope".to_owned(),
             (DenyReason::UnmappedRoute, _) => {
@@ -197,80 +193,83 @@ impl<'a> Explained<'a> {
                 }
             }
             (DenyReason::TestMode, _) => match record {
-                Some(key) if failed => format!("the operation writes, and {} can only read", key.id),
+                Some(key) if failed => format!("the operation writes, and {} is read-only", key.id),
                 Some(key) if key.test_mode => "on, and the operation reads".to_owned(),
                 _ => "off".to_owned(),
             },
             (DenyReason::RateLimited, _) => record.map_or_else(String::new, |key| {
-                format!("{} in any 60 seconds; what is left of it only the server knows", key.rate_limit)
+                format!("{} in any 60 seconds; only the server knows how many are left", key.rate_limit)
             }),
             _ => String::new(),
         }
     }
 
     fn checksum(&self) -> &'static str {
-        match std::str::from_utf8(self.key).is_ok_and(has_checksum) {
-            true => "its checksum is right",
-            false => "its checksum is wrong",
-        }
+        if self.checksum_is_right() { "its checksum is right" } else { "its checksum is wrong" }
     }
 
     fn unknown(&self) -> &'static str {
-        match std::str::from_utf8(self.key).is_ok_and(has_checksum) {
-            true => "its checksum is right: it was removed or rotated out, or is another registry's",
-            false => "its checksum is wrong: mistyped? (only keys that bpos made have one)",
+        if self.checksum_is_right() {
+            "its checksum is right: it was removed or rotated out, or is in another registry"
+        } else {
+            "its checksum is wrong: mistyped? (only keys made by bpos have one)"
         }
     }
 
-    /// The hints tell a current secret from one that was rotated out.
+    fn checksum_is_right(&self) -> bool {
+        std::str::from_utf8(self.key).is_ok_and(has_checksum)
+    }
+
+    /// Tells a secret that was rotated out from the current one, by their hints.
     fn which_secret(&self, key: &KeyRecord) -> String {
         let current = key.hint.as_deref().is_none_or(|hint| self.key.starts_with(hint.as_bytes()));
         match key.retiring_until {
-            Some(until) if !current => format!(", by the secret before the last rotation, until {}", time_text(until)),
+            Some(until) if !current => format!(", by its previous secret, which works until {}", time_text(until)),
             _ => String::new(),
         }
     }
 
     fn expiry(&self, key: &KeyRecord, failed: bool) -> String {
-        let time = |unix_ms: i64| format!("{} ({})", time_text(unix_ms), distance_text(unix_ms, self.now_ms));
+        let time = |unix_ms| time_and_distance(unix_ms, self.now_ms);
         let by_itself = key.expires_at.is_some_and(|end| end <= self.now_ms);
         match (failed, key.expires_at, key.retiring_until) {
-            (true, _, Some(until)) if !by_itself => format!("its secret was rotated out: grace ended {}", time(until)),
+            (true, _, Some(until)) if !by_itself => {
+                format!("this secret was rotated out: its grace period ended {}", time(until))
+            }
             (true, Some(end), _) => format!("expired {}", time(end)),
             (_, Some(end), _) => format!("expires {}", time(end)),
-            (_, None, _) => "it never does".to_owned(),
+            (_, None, _) => "never".to_owned(),
         }
     }
 
-    fn print(&self, decision: &Result<Grant, Denial>) -> Outcome {
+    fn text(&self, decision: &Result<Grant, Denial>) -> String {
         let line = |row: &Row| {
             let result = match row.result {
                 Verdict::Passed => "ok",
                 Verdict::Failed => "FAILED",
-                Verdict::Skipped => "left out",
+                Verdict::Skipped => "skipped",
                 Verdict::NotReached => "-",
                 Verdict::NotKnown => "?",
             };
-            vec![format!("{:>2}", row.number), row.check.to_owned(), result.to_owned(), row.detail.clone()]
+            [format!("{:>2}", row.number), row.check.to_owned(), result.to_owned(), row.detail.clone()]
         };
-        let mut text = table(&self.rows.iter().map(line).collect::<Vec<_>>());
+        let rows = table(self.rows.iter().map(line));
         match decision {
-            Ok(_) => text.push_str("\nallowed: 200, unless the limit is used up\n"),
+            Ok(_) => format!("{rows}\nallowed: 200, unless the limit is used up\n"),
             Err(denial) => {
-                text.push_str(&format!("\ndenied: {} {}\n", denial.status(), denial.reason()));
-                text.push_str(&format!("the client is told: {}\n", denial.body()));
+                let (status, reason, body) = (denial.status(), denial.reason(), denial.body());
+                format!("{rows}\ndenied: {status} {reason}\nthe client is told: {body}\n")
             }
         }
-        print(&text)
     }
 
-    fn print_json(&self, decision: &Result<Grant, Denial>) -> Outcome {
+    fn report(&self, decision: &Result<Grant, Denial>) -> Report<'_> {
         let (status, reason, headers, body) = match decision {
-            // What a server would say of the limit is not known here.
+            // The server's answer has the limit in its headers, which is not known here.
             Ok(_) => (200, "allowed", Vec::new(), None),
             Err(denial) => (denial.status(), denial.reason().name(), denial.headers(), Some(denial.body())),
         };
-        print_json(&Report {
+        Report {
             allowed: decision.is_ok(),
             status,
             reason,
@@ -279,20 +278,20 @@ impl<'a> Explained<'a> {
             key: self.record.as_ref().map(|record| KeyView::new(record, self.now_ms)),
             headers: headers.into_iter().collect(),
             body: body.and_then(|body| RawValue::from_string(body).ok()),
-        })
+        }
     }
 }
 
-/// Why a text is no key, without showing it.
+/// Why a text is not a key, without showing it.
 fn form_fault(key: &[u8]) -> String {
     if key.trim_ascii().len() != key.len() {
-        return "white space stands before or after it".to_owned();
+        return "it has white space before or after it".to_owned();
     }
     let Some(secret) = key.strip_prefix(b"bpos_") else {
         return "it does not begin with bpos_".to_owned();
     };
     match secret.iter().position(|byte| !byte.is_ascii_alphanumeric()) {
         Some(at) => format!("its character {} is neither a letter nor a digit", "bpos_".len() + at + 1),
-        None => format!("{} letters and digits follow bpos_; expected 16 to 123", secret.len()),
+        None => format!("it has {} letters and digits after bpos_; expected 16 to 123", secret.len()),
     }
 }

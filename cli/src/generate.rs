@@ -1,4 +1,4 @@
-//! `bpos completions` and `bpos man`: made from the command line's own definition.
+//! `bpos completions` and `bpos man`, generated from the definition of the command line.
 
 use std::path::Path;
 
@@ -6,7 +6,7 @@ use clap::CommandFactory;
 use clap_complete::Shell;
 
 use crate::arguments::Arguments;
-use crate::failure::{Exit, Failure, Outcome};
+use crate::failure::{Failure, Outcome};
 use crate::output::{print, tell};
 
 pub(crate) fn completions(shell: Shell) -> Outcome {
@@ -15,16 +15,15 @@ pub(crate) fn completions(shell: Shell) -> Outcome {
     print(&String::from_utf8_lossy(&script))
 }
 
-/// One page to standard output, or all pages to a folder.
+/// Writes one page to standard output, or all pages to a folder.
 pub(crate) fn manual(folder: Option<&Path>) -> Outcome {
     let command = Arguments::command();
     let Some(folder) = folder else {
         let mut page = Vec::new();
-        clap_mangen::Man::new(command).render(&mut page)?;
+        clap_mangen::Man::new(command).render(&mut page).map_err(Failure::io("the manual page"))?;
         return print(&String::from_utf8_lossy(&page));
     };
-    clap_mangen::generate_to(command, folder)
-        .map_err(|error| Failure::new(Exit::Io, format!("{folder:?}: {error}")))?;
+    clap_mangen::generate_to(command, folder).map_err(Failure::io(format_args!("{folder:?}")))?;
     tell(&format!("wrote bpos.1 and a page for each command to {}", folder.display()));
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! What is written, where: results to standard output, everything else to standard error.
+//! What is written where: results to standard output, everything else to standard error.
 
 use std::io::{ErrorKind, Write, stderr, stdout};
 
@@ -7,37 +7,41 @@ use serde::Serialize;
 use unicode_width::UnicodeWidthStr;
 
 use crate::failure::{Exit, Failure, Outcome};
-use crate::time::{distance_text, time_text};
+use crate::time::{time_and_distance, time_text};
 
-/// Writes a result. A reader that has seen enough and went away is no failure.
+/// Writes a result. A reader that has seen enough and is gone is no failure.
 pub(crate) fn print(text: &str) -> Outcome {
     match write_out(text.as_bytes()) {
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
-        written => written.map_err(|error| Failure::new(Exit::Io, format!("standard output: {error}"))),
+        written => written.map_err(Failure::io("standard output")),
     }
 }
 
 /// Writes a result as one line of JSON.
 pub(crate) fn print_json(value: &impl Serialize) -> Outcome {
-    let json = serde_json::to_string(value)
-        .map_err(|error| Failure::new(Exit::Io, format!("the answer could not be written as JSON: {error}")))?;
-    print(&format!("{json}\n"))
+    print(&format!("{}\n", json_text(value)?))
 }
 
-/// Writes all of a text, or says that it could not.
+/// A result as JSON, on one line.
+pub(crate) fn json_text(value: &impl Serialize) -> Outcome<String> {
+    serde_json::to_string(value)
+        .map_err(|error| Failure::new(Exit::Io, format!("cannot write the result as JSON: {error}")))
+}
+
+/// Writes all of a text, or fails, even if the reader is gone.
 pub(crate) fn write_out(text: &[u8]) -> std::io::Result<()> {
     let mut out = stdout().lock();
     out.write_all(text)?;
     out.flush()
 }
 
-/// Tells a person something. No key and no control character comes through, whatever the text is made of.
+/// Tells people something. No key and no control character gets through, whatever the text contains.
 pub(crate) fn tell(text: &str) {
     let (masked, _) = bpos::redact(text);
-    let _ = writeln!(stderr(), "{}", escaped(&masked)); // without a reader there is nobody to tell
+    let _ = writeln!(stderr(), "{}", escaped(&masked)); // nobody to tell if it fails
 }
 
-/// A text in which nothing moves the cursor, hides itself or turns the direction of writing. Line breaks stay.
+/// A text with everything escaped that moves the cursor, is invisible or changes the direction of writing. Line breaks stay.
 pub(crate) fn escaped(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for c in text.chars() {
@@ -52,39 +56,41 @@ pub(crate) fn escaped(text: &str) -> String {
     shown
 }
 
-/// A text as a word of a command line, which a shell reads as that text.
+/// A text quoted as one word for a shell.
 pub(crate) fn shell_word(text: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:,%+@".contains(c);
     if text.chars().all(plain) { text.to_owned() } else { format!("'{}'", text.replace('\'', r"'\''")) }
 }
 
-/// Columns that line up, with two spaces between them.
-pub(crate) fn table(rows: &[Vec<String>]) -> String {
-    let rows: Vec<Vec<String>> =
-        rows.iter().map(|row| row.iter().map(|cell| escaped(cell).replace('\n', " ")).collect()).collect();
-    let mut widths: Vec<usize> = Vec::new();
+/// Rows with a row of titles above them.
+pub(crate) fn titled_table<const N: usize>(titles: [&str; N], rows: impl Iterator<Item = [String; N]>) -> String {
+    table(std::iter::once(titles.map(str::to_owned)).chain(rows))
+}
+
+/// Columns that line up, two spaces apart.
+pub(crate) fn table<const N: usize>(rows: impl IntoIterator<Item = [String; N]>) -> String {
+    let one_line = |cell: String| escaped(&cell).replace('\n', " ");
+    let rows: Vec<_> = rows.into_iter().map(|row| row.map(one_line)).collect();
+    let mut widths = [0; N];
     for row in &rows {
-        for (column, cell) in row.iter().enumerate() {
-            match widths.get_mut(column) {
-                Some(width) => *width = (*width).max(cell.width()),
-                None => widths.push(cell.width()),
-            }
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = cell.width().max(*width);
         }
     }
     let mut text = String::new();
     for row in &rows {
-        let start = text.len();
-        for (cell, width) in row.iter().zip(&widths) {
-            text.push_str(cell);
-            text.extend(std::iter::repeat_n(' ', width.saturating_sub(cell.width()) + 2));
+        let mut line = String::new();
+        for (cell, width) in row.iter().zip(widths) {
+            line.push_str(cell);
+            line.extend(std::iter::repeat_n(' ', width - cell.width() + 2));
         }
-        text.truncate(start + text.get(start..).unwrap_or_default().trim_end().len());
+        text.push_str(line.trim_end());
         text.push('\n');
     }
     text
 }
 
-/// A key as this command writes it as JSON: what was used of it is known to the servers, not here.
+/// A key as JSON. Its usage is missing: only the servers know it.
 #[derive(Serialize)]
 pub(crate) struct KeyView<'a> {
     id: &'a str,
@@ -120,9 +126,13 @@ impl<'a> KeyView<'a> {
             retiring_until: record.retiring_until.map(time_text),
         }
     }
+
+    pub(crate) fn list(records: &'a [KeyRecord], now_ms: i64) -> Vec<Self> {
+        records.iter().map(|record| Self::new(record, now_ms)).collect()
+    }
 }
 
-/// What a request with the key meets first, in the order of the decision.
+/// Whether requests with the key can be allowed; if not, the first reason in the order of the decision.
 pub(crate) fn state(record: &KeyRecord, now_ms: i64) -> &'static str {
     if record.revoked_at.is_some() {
         "revoked"
@@ -137,7 +147,7 @@ pub(crate) fn state(record: &KeyRecord, now_ms: i64) -> &'static str {
 
 /// Everything about one key, for people.
 pub(crate) fn key_text(record: &KeyRecord, now_ms: i64) -> String {
-    let time = |unix_ms: i64| format!("{} ({})", time_text(unix_ms), distance_text(unix_ms, now_ms));
+    let time = |unix_ms| time_and_distance(unix_ms, now_ms);
     let or_none = |text: Option<String>, none: &str| text.unwrap_or_else(|| none.to_owned());
     let mut rows = vec![
         ("id", record.id.clone()),
@@ -146,14 +156,14 @@ pub(crate) fn key_text(record: &KeyRecord, now_ms: i64) -> String {
         ("state", state(record, now_ms).to_owned()),
         ("scopes", or_none(Some(record.scopes.join(", ")).filter(|scopes| !scopes.is_empty()), "none")),
         ("rate limit", format!("{} requests in any 60 seconds", record.rate_limit)),
-        ("test mode", if record.test_mode { "on: it can only read" } else { "off" }.to_owned()),
+        ("test mode", if record.test_mode { "on: read-only" } else { "off" }.to_owned()),
         ("expires", or_none(record.expires_at.map(time), "never")),
         ("created", or_none(record.created_at.map(time), "unknown")),
         ("begins with", or_none(record.hint.clone().map(|hint| format!("{hint}…")), "unknown")),
     ];
     rows.extend(record.revoked_at.map(|at| ("revoked", time(at))));
     rows.extend(record.retiring_until.map(|until| ("old secret until", time(until))));
-    table(&rows.into_iter().map(|(name, value)| vec![name.to_owned(), value]).collect::<Vec<_>>())
+    table(rows.into_iter().map(|(name, value)| [name.to_owned(), value]))
 }
 
 #[cfg(test)]
@@ -163,8 +173,7 @@ mod tests {
     #[test]
     fn columns_line_up_whatever_the_script() {
         let rows = [["ID", "NAME", "X"], ["1", "商店", "y"], ["22", "", ""]];
-        let rows: Vec<Vec<String>> = rows.iter().map(|row| row.map(str::to_owned).to_vec()).collect();
-        assert_eq!(table(&rows), "ID  NAME  X\n1   商店  y\n22\n");
+        assert_eq!(table(rows.map(|row| row.map(str::to_owned))), "ID  NAME  X\n1   商店  y\n22\n");
     }
 
     #[test]

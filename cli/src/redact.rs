@@ -1,10 +1,10 @@
-//! `bpos redact`: masks keys in what passes through.
+//! `bpos redact`: masks the keys in standard input.
 
 use std::io::{ErrorKind, Read, Write, stdin, stdout};
 
 use bpos::Redactor;
 
-use crate::failure::{Exit, Failure, Outcome};
+use crate::failure::{Failure, Outcome};
 use crate::output::tell;
 
 /// How much is read at once.
@@ -12,9 +12,9 @@ const CHUNK: usize = 64 * 1024;
 
 pub(crate) fn run(json: bool) -> Outcome {
     let keys = match filter(&mut stdin().lock(), &mut stdout().lock()) {
-        // A reader that has seen enough and went away is no failure.
+        // A reader that has seen enough and is gone is no failure.
         Err(error) if error.kind() == ErrorKind::BrokenPipe => return Ok(()),
-        filtered => filtered.map_err(|error| Failure::new(Exit::Io, format!("standard input or output: {error}")))?,
+        filtered => filtered.map_err(Failure::io("standard input or output"))?,
     };
     if json {
         tell(&format!("{{\"redacted\":{keys}}}"));
@@ -22,7 +22,7 @@ pub(crate) fn run(json: bool) -> Outcome {
     Ok(())
 }
 
-/// Copies a text with its keys masked, at once but for what may be the beginning of a key. Says how many keys there were.
+/// Copies a text with its keys masked, and counts them. Only what may be the start of a key is held back.
 fn filter(input: &mut impl Read, output: &mut impl Write) -> std::io::Result<usize> {
     let (mut redactor, mut keys) = (Redactor::default(), 0);
     let (mut chunk, mut masked) = (vec![0; CHUNK], Vec::new());
@@ -50,7 +50,7 @@ mod tests {
 
     use super::*;
 
-    /// Hands its text out in pieces of one size.
+    /// Yields its text in pieces of one size.
     struct Pieces<'a>(&'a [u8], usize);
 
     impl Read for Pieces<'_> {
@@ -111,7 +111,7 @@ mod tests {
         }
     }
 
-    /// Each byte is looked at but a few times, and few are kept, however long a line or a word is.
+    /// Each byte is looked at only a few times, and few are held back, however long a line or a word is.
     #[test]
     fn a_run_without_separators_is_passed_on_as_it_comes() {
         for (text, keys) in [("x", 0), ("b", 0), ("%41", 0), ("%", 0), ("bpos", 0), ("bpos_abcdefghijklmno_", 0)] {

@@ -1,48 +1,53 @@
-//! Times and spans as people write them, and as the library counts them: milliseconds since 1970.
+//! Times and durations as people write them, in the library's unit: milliseconds since 1970.
 
 use jiff::civil::{Date, DateTime};
 use jiff::{SignedDuration, Span, Timestamp};
 
-/// Times are reckoned without a time zone: the library's instants end a day before the year 9999 does.
+/// Times are computed without a time zone: jiff's instants end a day before the year 9999 does.
 const EPOCH: DateTime = DateTime::constant(1970, 1, 1, 0, 0, 0, 0);
-
-/// Now, in milliseconds since 1970.
-pub(crate) fn now_ms() -> i64 {
-    Timestamp::now().as_millisecond()
-}
-
-/// When something ends: after a span from now, at the beginning of a day in UTC, or at a time with its zone.
-pub(crate) fn parse_when(text: &str, now_ms: i64) -> Result<i64, String> {
-    let when = if text.starts_with(|first: char| first.is_ascii_digit()) && text.contains('-') {
-        parse_time(text)
-    } else {
-        text.parse().ok().and_then(|span| after(now_ms, span))
-    };
-    when.ok_or_else(|| {
-        format!(
-            "{text:?} is no time and no span: write a span from now (90d, 12h, 1y), a day (2027-01-01, its beginning in \
-             UTC), or a time with its zone (2027-01-01T09:00:00Z, 2027-01-01T09:00:00-05:00)"
-        )
-    })
-}
-
-/// A span in whole seconds, such as `7d`; `0` needs no unit.
-pub(crate) fn parse_span_s(text: &str, now_ms: i64) -> Result<u64, String> {
-    if text == "0" {
-        return Ok(0);
-    }
-    let span = text.parse().ok().and_then(|span| after(now_ms, span)).map(|end| (end - whole_seconds(now_ms)) / 1_000);
-    span.and_then(|seconds| u64::try_from(seconds).ok())
-        .ok_or_else(|| format!("{text:?} is no span: write a number and its unit, such as 7d, 12h or 90m, or 0"))
-}
 
 /// A time for people and for JSON, as the library writes it: `2027-01-01T00:00:00.000Z`.
 pub(crate) fn time_text(unix_ms: i64) -> String {
     EPOCH.checked_add(SignedDuration::from_millis(unix_ms)).map(|time| format!("{time:.3}Z")).unwrap_or_default()
 }
 
+/// Now, in milliseconds since 1970.
+pub(crate) fn now_ms() -> i64 {
+    Timestamp::now().as_millisecond()
+}
+
+/// A time and how far it is from now: `2027-01-01T00:00:00.000Z (in 38 days)`.
+pub(crate) fn time_and_distance(unix_ms: i64, now_ms: i64) -> String {
+    format!("{} ({})", time_text(unix_ms), distance_text(unix_ms, now_ms))
+}
+
+/// When something ends: after a duration from now, at the start of a day in UTC, or at a time with its zone.
+pub(crate) fn parse_when(text: &str, now_ms: i64) -> Result<i64, String> {
+    let when = if text.starts_with(|first: char| first.is_ascii_digit()) && text.contains('-') {
+        parse_time(text)
+    } else {
+        text.parse().ok().and_then(|duration| after(now_ms, duration))
+    };
+    when.ok_or_else(|| {
+        format!(
+            "{text:?} is neither a time nor a duration; use a duration from now (90d, 12h, 1y), a day (2027-01-01: its \
+             start in UTC), or a time with its zone (2027-01-01T09:00:00Z, 2027-01-01T09:00:00-05:00)"
+        )
+    })
+}
+
+/// A duration in whole seconds, such as `7d`; `0` needs no unit.
+pub(crate) fn parse_duration_s(text: &str, now_ms: i64) -> Result<u64, String> {
+    if text == "0" {
+        return Ok(0);
+    }
+    let end = text.parse().ok().and_then(|duration| after(now_ms, duration));
+    end.and_then(|end| u64::try_from((end - whole_seconds(now_ms)) / 1_000).ok())
+        .ok_or_else(|| format!("{text:?} is not a duration; use a number with a unit, such as 7d, 12h or 90m, or 0"))
+}
+
 /// How far a time is from now, roughly: "in 89 days", "3 hours ago".
-pub(crate) fn distance_text(unix_ms: i64, now_ms: i64) -> String {
+fn distance_text(unix_ms: i64, now_ms: i64) -> String {
     let seconds = (unix_ms - now_ms).unsigned_abs() / 1_000;
     let (count, unit) = match seconds {
         0..120 => (seconds, "second"),
@@ -54,12 +59,13 @@ pub(crate) fn distance_text(unix_ms: i64, now_ms: i64) -> String {
     if unix_ms > now_ms { format!("in {count} {unit}{plural}") } else { format!("{count} {unit}{plural} ago") }
 }
 
-/// The end of a span that begins now, at a whole second. Months and years are those of the calendar, in UTC.
-fn after(now_ms: i64, span: Span) -> Option<i64> {
+/// The end of a duration that starts now, at a whole second. Months and years are those of the calendar, in UTC.
+fn after(now_ms: i64, duration: Span) -> Option<i64> {
+    if duration.is_negative() {
+        return None; // a slip: to set an end in the past, people write it as a time
+    }
     let now = EPOCH.checked_add(SignedDuration::from_millis(whole_seconds(now_ms))).ok()?;
-    let end = now.checked_add(span).ok()?;
-    // A span back in time is a slip: an end that is past is written as a time.
-    (!span.is_negative()).then(|| unix_ms(end).map(whole_seconds))?
+    now.checked_add(duration).ok().and_then(unix_ms).map(whole_seconds)
 }
 
 fn parse_time(text: &str) -> Option<i64> {
@@ -67,7 +73,7 @@ fn parse_time(text: &str) -> Option<i64> {
         return text.parse::<Date>().ok().and_then(|day| unix_ms(day.at(0, 0, 0, 0)));
     }
     match text.strip_suffix(['Z', 'z']) {
-        // A second Z, or an offset beside it, is refused by the civil time.
+        // The civil time refuses a second Z, but not an offset or a zone's name beside it.
         Some(civil) if civil.contains(['T', 't', ' ']) && !civil.contains(['+', '[']) => {
             civil.parse().ok().and_then(unix_ms)
         }
@@ -92,7 +98,7 @@ mod tests {
     const DAY: i64 = 86_400_000;
 
     #[test]
-    fn an_end_is_a_span_a_day_or_a_time() {
+    fn an_end_is_a_duration_a_day_or_a_time() {
         let base = NOW - 500;
         for (text, expected) in [
             ("90d", Some(base + 90 * DAY)),
@@ -114,7 +120,7 @@ mod tests {
             ("9999-12-31T23:59:59Z", Some(253_402_300_799_000)),
             ("9999-12-31", Some(253_402_214_400_000)),
             ("0000-01-01", Some(-62_167_219_200_000)),
-            // A time of no zone, days that are none, spans of no unit or back in time.
+            // A time without a zone, dates that do not exist, durations without a unit or negative.
             ("2026-11-24T00:00:01", None),
             ("2026-11-24 00:00:01", None),
             ("2026-02-30", None),
@@ -137,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn a_span_has_whole_seconds() {
+    fn a_duration_has_whole_seconds() {
         for (text, expected) in [
             ("0", Some(0)),
             ("7d", Some(7 * 86_400)),
@@ -146,7 +152,7 @@ mod tests {
             ("7", None),
             ("-1d", None),
         ] {
-            assert_eq!(parse_span_s(text, NOW).ok(), expected, "{text:?}");
+            assert_eq!(parse_duration_s(text, NOW).ok(), expected, "{text:?}");
         }
     }
 

@@ -45,7 +45,7 @@ fn explained(place: &Place, words: &[&str], key: &str) -> Value {
         let result = match row["result"].as_str().unwrap() {
             "passed" => " ok",
             "failed" => " FAILED",
-            "skipped" => " left out",
+            "skipped" => " skipped",
             "not_reached" => " -",
             _ => " ?",
         };
@@ -91,7 +91,7 @@ fn every_row_can_decide() {
     denied(&place, &ROUTED, "", 401, "missing_key", "");
     denied(&place, &ROUTED, "\n", 401, "missing_key", "");
     for (malformed, why) in [
-        ("bpos_short", "5 letters and digits follow bpos_; expected 16 to 123"),
+        ("bpos_short", "it has 5 letters and digits after bpos_; expected 16 to 123"),
         ("BPOS_0123456789abcdef", "it does not begin with bpos_"),
         ("bpos_0123456789-abcdef", "its character 16 is neither a letter nor a digit"),
         (" bpos_0123456789abcdef", "white space"),
@@ -112,7 +112,7 @@ fn every_row_can_decide() {
         "insufficient_scope",
         "needs sales:read; has products:read",
     );
-    let report = denied(&place, &request("POST", "/api/v1/customers"), &writer, 403, "test_mode", "can only read");
+    let report = denied(&place, &request("POST", "/api/v1/customers"), &writer, 403, "test_mode", "is read-only");
     assert_eq!(report["required_scope"], "customers:write");
 
     let report = explained(&place, &ROUTED, &key);
@@ -150,7 +150,7 @@ fn a_secret_that_retires_is_told_from_the_current_one() {
     place.run(["key", "rotate", &id, "--grace", "1h"]).done();
     let report = explained(&place, &ROUTED, &old);
     assert_eq!(report["allowed"], true);
-    assert!(text(&report["checks"][3]["detail"]).contains("by the secret before the last rotation, until 2"));
+    assert!(text(&report["checks"][3]["detail"]).contains("by its previous secret, which works until 2"));
 
     let mut document = place.document();
     document["keys"][0]["retiring"]["until"] = "2020-01-01T00:00:00Z".into();
@@ -161,7 +161,7 @@ fn a_secret_that_retires_is_told_from_the_current_one() {
         &old,
         401,
         "expired_key",
-        "its secret was rotated out: grace ended 2020-01-01T00:00:00.000Z",
+        "this secret was rotated out: its grace period ended 2020-01-01T00:00:00.000Z",
     );
 }
 
@@ -190,7 +190,7 @@ fn what_is_not_named_is_left_out() {
     check(&place, &["--method", "GET"], &key).failed(2, "--target <PATH>");
     check(&place, &["--scope", "products:read", "--method", "GET"], &key).failed(2, "cannot be used with");
     check(&place, &["--scope", "product:read"], &key).failed(2, "there is no scope \"product:read\"; expected one of");
-    run(bpos().arg("check").args(ROUTED), key.as_bytes()).failed(2, "no registry is named");
+    run(bpos().arg("check").args(ROUTED), key.as_bytes()).failed(2, "no registry given");
 }
 
 #[test]

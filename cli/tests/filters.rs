@@ -92,7 +92,7 @@ fn the_help_names_every_command_and_option() {
         ("key enable", &["<ID>..."]),
         ("key disable", &["<ID>..."]),
         ("key rotate", &["<ID>", "--grace"]),
-        ("key revoke", &["<ID>...", "for good"]),
+        ("key revoke", &["<ID>...", "permanently"]),
         ("key remove", &["<ID>..."]),
         ("check", &["--store", "--method", "--target", "--scope"]),
         ("lint", &["FILE"]),

@@ -1,4 +1,4 @@
-//! `bpos init` and `bpos key`: what they do, write, say, and exit with.
+//! `bpos init` and `bpos key`: what they do, what they print and how they exit.
 
 #![allow(clippy::indexing_slicing, clippy::unwrap_used, reason = "a test that finds something else may panic")]
 
@@ -31,7 +31,7 @@ fn init_makes_a_private_file_once() {
     assert!(other.err.contains("next: bpos key create --registry third.json --name "), "{}", other.err);
 
     let named = place.run(["init"]).done();
-    assert!(named.out.starts_with("made ") && named.out.contains("keys.json"), "{}", named.out);
+    assert!(named.out.starts_with("created ") && named.out.contains("keys.json"), "{}", named.out);
     assert!(named.err.contains("next: bpos key create --name "), "the environment names it: {}", named.err);
     assert_eq!(place.document(), json!({"version": 1, "revision": 0, "keys": []}));
     place.run(["init"]).failed(5, "there is a file already");
@@ -41,14 +41,14 @@ fn init_makes_a_private_file_once() {
 #[test]
 fn a_registry_must_be_named_and_there_and_sound_and_private() {
     let place = Place::new();
-    run(bpos().args(["key", "list"]), b"").failed(2, "--registry FILE, or set BPOS_REGISTRY");
+    run(bpos().args(["key", "list"]), b"").failed(2, "no registry given; pass --registry FILE or set BPOS_REGISTRY");
     place.run(["key", "list", "--registry", "gone.json"]).failed(3, "bpos init");
     place.write("keys.json", r#"{"version": 1, "keys": [{}]}"#);
-    place.run(["key", "list"]).failed(7, "'bpos lint' tells all");
+    place.run(["key", "list"]).failed(7, "Run 'bpos lint' to list all");
     place.run(create(&READ)).failed(7, "key 1");
     set_mode(&place.registry(), 0o666);
     place.run(["key", "list"]).failed(3, "others may write this file");
-    // The option goes before the environment.
+    // The option takes precedence over the environment.
     let other = Place::new();
     let path = other.registry();
     place.run(["--registry", path.to_str().unwrap(), "key", "list", "--json"]).done();
@@ -98,11 +98,11 @@ fn create_refuses_what_no_key_can_be() {
         (&["--scope", "products:read", "--rate-limit", "0"], "expected 1 to 1000"),
         (&["--scope", "products:read", "--rate-limit", "1001"], "expected 1 to 1000"),
         (&["--scope", "products:read", "--rate-limit", "many"], "invalid value 'many'"),
-        (&["--scope", "products:read", "--expires", "soon"], "--expires: \"soon\" is no time and no span"),
+        (&["--scope", "products:read", "--expires", "soon"], "--expires: \"soon\" is neither a time nor a duration"),
         (&["--scope", "products:read", "--expires", "2027-01-01T00:00:00"], "a time with its zone"),
-        (&["--scope", "products:read", "--expires", "-1d"], "\"-1d\" is no time and no span"),
+        (&["--scope", "products:read", "--expires", "-1d"], "\"-1d\" is neither a time nor a duration"),
         (&["--scope", "products:read", "--expires", "2020-01-01"], "in the past"),
-        (&["--scope", "products:read", "--expires", "never"], "is no time and no span"),
+        (&["--scope", "products:read", "--expires", "never"], "is neither a time nor a duration"),
         (&[], "--scope <SCOPE>"),
         (&["--scope", "products:read", "--name", "Again"], "cannot be used multiple times"),
     ] {
@@ -115,17 +115,17 @@ fn create_refuses_what_no_key_can_be() {
     assert_eq!(place.read(), before);
 }
 
-/// Now, as the command reads it, is somewhere between two readings here.
+/// The time that the command reads lies between two readings here.
 #[test]
-fn an_expiry_is_a_span_or_a_time() {
+fn an_expiry_is_a_duration_or_a_time() {
     let place = Place::new();
     let day = 86_400;
-    for (written, span_s) in [("90d", 90 * day), ("12h", day / 2), ("2w", 14 * day), ("1d 12h", day + day / 2)] {
+    for (written, duration_s) in [("90d", 90 * day), ("12h", day / 2), ("2w", 14 * day), ("1d 12h", day + day / 2)] {
         let before = jiff::Timestamp::now().as_second();
         let (_, id) = place.create(&[&READ[..], &["--expires", written]].concat());
         let after = jiff::Timestamp::now().as_second();
         let end: jiff::Timestamp = text(&place.show(&id)["expires_at"]).parse().unwrap();
-        assert!((before + span_s..=after + span_s).contains(&end.as_second()), "{written}: {end}");
+        assert!((before + duration_s..=after + duration_s).contains(&end.as_second()), "{written}: {end}");
     }
     for (written, end) in [
         ("2030-06-01", "2030-06-01T00:00:00.000Z"),
@@ -148,7 +148,7 @@ fn a_key_that_cannot_be_handed_out_is_named() {
     let said = String::from_utf8(output.stderr).unwrap();
     let id = text(&place.document()["keys"][0]["id"]);
     assert_eq!(output.status.code(), Some(3));
-    assert!(said.contains(&id) && said.contains("nobody has it: revoke it"), "{said}");
+    assert!(said.contains(&id) && said.contains("is lost: revoke it"), "{said}");
 }
 
 #[test]
@@ -261,7 +261,7 @@ fn rotate_gives_another_secret_and_time_to_change() {
     let rotated = place.run(["key", "rotate", &id, "--grace", "7d"]).done();
     let new = rotated.out.strip_suffix('\n').unwrap();
     assert!(new != old && new.len() == 41 && !rotated.err.contains(new), "{rotated:?}");
-    assert!(rotated.err.contains("The secret before works until 2"), "{rotated:?}");
+    assert!(rotated.err.contains("The previous secret works until 2"), "{rotated:?}");
     assert!(!place.show(&id)["retiring_until"].is_null());
 
     let check = |key: &str| {
@@ -272,8 +272,8 @@ fn rotate_gives_another_secret_and_time_to_change() {
     assert!(last.err.contains("no longer works"), "{last:?}");
     assert_eq!((check(&old), check(new), check(&text(&last.json()["key"]))), (1, 1, 0));
 
-    place.run(["key", "rotate", &id]).failed(2, "--grace <SPAN>");
-    place.run(["key", "rotate", &id, "--grace", "7"]).failed(2, "--grace: \"7\" is no span");
+    place.run(["key", "rotate", &id]).failed(2, "--grace <DURATION>");
+    place.run(["key", "rotate", &id, "--grace", "7"]).failed(2, "--grace: \"7\" is not a duration");
     place.run(["key", "rotate", &id, "--grace", "2y"]).failed(2, "at most");
     place.run(["key", "rotate", "key_nobody", "--grace", "0"]).failed(4, "key_nobody");
     place.run(["key", "revoke", &id]).done();
@@ -285,7 +285,7 @@ fn what_cannot_be_written_is_not_said_to_be_done() {
     let place = Place::new();
     let (_, id) = place.create(&READ);
     let before = place.read();
-    // A folder stands where the new document is written.
+    // A folder is in the way of the new document.
     fs::create_dir(place.path("keys.json.new")).unwrap();
     place.run(["key", "revoke", &id]).failed(6, "not durable").failed(6, "run it again");
     place.run(create(&READ)).failed(3, "keys.json");
@@ -327,6 +327,15 @@ fn a_policy_brings_its_own_scopes() {
 
     let scopes = place.run(["scopes", "--policy", "policy.json", "--json"]).done().json();
     assert_eq!(scopes[1], json!({"name": "orders:write", "id": 13, "includes": ["orders:read"], "writes": true}));
+    // All that a scope includes, in the order of the policy, however indirectly; a circle is no harm.
+    let chain = r#"{"scopes": [{"name": "d", "includes": ["b"]}, {"name": "a:read"}, {"name": "b", "includes": ["a:read", "d"],
+        "writes": false}, {"name": "sales:read"}], "routes": []}"#;
+    place.write("chain.json", chain);
+    let scopes = place.run(["scopes", "--policy", "chain.json", "--json"]).done().json();
+    assert_eq!(scopes[0], json!({"name": "d", "id": 12, "includes": ["a:read", "b"], "writes": true}));
+    assert_eq!(scopes[1], json!({"name": "a:read", "id": 13, "includes": [], "writes": false}));
+    assert_eq!(scopes[2], json!({"name": "b", "id": 14, "includes": ["d", "a:read"], "writes": false}));
+    assert_eq!(scopes[3], json!({"name": "sales:read", "id": 3, "includes": [], "writes": false}));
     place.run(["scopes", "--policy", "gone.json"]).failed(3, "gone.json");
     place.write("policy.json", "{}");
     place.run(["scopes", "--policy", "policy.json"]).failed(7, "the member `scopes` is missing");
@@ -339,7 +348,7 @@ const ORDERS: &str =
 fn a_scope_that_no_policy_was_named_for_says_how_to_name_one() {
     let place = Place::new();
     place.write("policy.json", ORDERS);
-    let hint = "name it with --policy FILE or in BPOS_POLICY";
+    let hint = "pass --policy FILE or set BPOS_POLICY";
     let (_, id) = place.create(&READ);
 
     place.run(create(&["--scope", "orders:read"])).failed(2, "expected one of products:read").failed(2, hint);

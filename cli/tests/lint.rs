@@ -1,4 +1,4 @@
-//! `bpos lint`: every mistake, and where it is.
+//! `bpos lint`: every mistake, with its place.
 
 #![allow(clippy::indexing_slicing, clippy::unwrap_used, reason = "a test that finds something else may panic")]
 
@@ -81,7 +81,7 @@ fn all_mistakes_of_a_registry_are_told() {
     let told = place.run(["lint", "keys.json"]);
     assert_eq!((told.code, told.err.lines().next()), (1, Some("22 mistakes")));
     assert!(told.out.starts_with("keys.json:2:14: member `version`: expected version 1; found 2\nkeys.json:3:16: "));
-    // The registry that the other commands use needs no name.
+    // Without a name, it checks the registry that the other commands use.
     assert_eq!(place.run(["lint", "--json"]).json()[0]["mistakes"], report[0]["mistakes"]);
 }
 
@@ -159,7 +159,7 @@ fn the_scopes_of_a_registry_are_those_of_its_policy() {
     place.write("policy.json", r#"{"scopes": 1, "routes": []}"#);
     let ran = place.run(["lint", "--policy", "policy.json"]);
     assert_eq!(ran.out, "policy.json:1:12: member `scopes`: invalid type: integer `1`, expected an array\n");
-    assert!(ran.err.contains("was not looked at: its policy has mistakes"), "{ran:?}");
+    assert!(ran.err.contains("was not checked: its policy has mistakes"), "{ran:?}");
 }
 
 #[test]
@@ -209,7 +209,7 @@ fn a_key_in_the_wrong_place_is_not_shown() {
     }
 }
 
-/// Where there is one mistake, the library finds it in the same place.
+/// A single mistake is where the library's error has it.
 #[test]
 fn a_single_mistake_is_where_the_library_finds_it() {
     let place = Place::empty();

@@ -16,7 +16,7 @@ pub struct Place {
     folder: TempDir,
 }
 
-/// What a run of the command gave.
+/// The outcome of a run of the command.
 #[derive(Debug)]
 pub struct Ran {
     pub code: i32,
@@ -79,7 +79,7 @@ impl Place {
         run(&mut command, input)
     }
 
-    /// Creates a key; gives the key and its id.
+    /// Creates a key; returns the key and its id.
     pub fn create(&self, more: &[&str]) -> (String, String) {
         let words = ["key", "create", "--name", "Website Sync", "--store", "yourstore", "--json"];
         let made = self.run(words.iter().chain(more)).done().json();
@@ -94,7 +94,7 @@ impl Place {
 pub fn run(command: &mut Command, input: &[u8]) -> Ran {
     let piped = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = piped.spawn().expect("the command");
-    // A command that reads nothing may be gone already.
+    // A command that reads nothing may have ended already.
     let _ = child.stdin.take().expect("its input").write_all(input);
     let output = child.wait_with_output().expect("its output");
     Ran {
@@ -112,7 +112,7 @@ impl Ran {
         self
     }
 
-    /// The run must have ended with this code, having said this on standard error and nothing on standard output.
+    /// The run must have ended with this code, with this on standard error and nothing on standard output.
     #[track_caller]
     pub fn failed(self, code: i32, said: &str) -> Self {
         assert_eq!((self.code, self.out.as_str()), (code, ""), "{self:?}");
