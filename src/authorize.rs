@@ -217,13 +217,7 @@ impl Decision {
     /// What is known of a key whose secret was proved.
     #[inline]
     fn of(key: &Credential, scope: Option<Scope>) -> Self {
-        Self {
-            scope,
-            test_mode: key.record.test_mode,
-            key_id: key.record.id,
-            store: *key.record.store,
-            ..Self::EMPTY
-        }
+        Self { scope, test_mode: key.record.test_mode, key_id: key.record.id, store: *key.record.store, ..Self::EMPTY }
     }
 
     /// The same, with what the window said.

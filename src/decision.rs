@@ -44,7 +44,7 @@ pub enum DenyReason {
 }
 
 /// How many reasons there are.
-pub(crate) const DENY_REASONS: usize = DenyReason::RateLimited as usize + 1;
+pub(crate) const DENY_REASONS: usize = DenyReason::ALL.len();
 
 /// The number that the C ABI gives an admitted request.
 #[cfg(feature = "ffi")]
@@ -81,6 +81,23 @@ pub(crate) const REASON_CODES: [&str; 14] = {
 impl DenyReason {
     /// The first reason that is counted for a key: its secret was proved. Those before count for the registry.
     pub(crate) const FIRST_PROVED: usize = Self::RevokedKey as usize;
+
+    /// All reasons, in the order of their numbers, which is that of the checks.
+    pub const ALL: [Self; 13] = [
+        Self::Internal,
+        Self::KeyInUrl,
+        Self::MissingKey,
+        Self::MalformedKey,
+        Self::UnknownKey,
+        Self::RevokedKey,
+        Self::DisabledKey,
+        Self::ExpiredKey,
+        Self::WrongStore,
+        Self::UnmappedRoute,
+        Self::InsufficientScope,
+        Self::TestMode,
+        Self::RateLimited,
+    ];
 
     /// The reason's name for logs, such as `rate_limited`.
     #[must_use]

@@ -79,8 +79,8 @@ fn show(context: &Context, reports: &[Report]) -> Outcome {
 impl Report {
     fn new(path: &Path, kind: &'static str, findings: &[bpos::Error]) -> Self {
         let mistake = |error: &bpos::Error| Mistake {
-            line: error.line(),
-            column: error.column(),
+            line: error.line().unwrap_or(1),
+            column: error.column().unwrap_or(0),
             message: error.message().to_owned(),
         };
         let mistakes = findings.iter().map(mistake).collect();

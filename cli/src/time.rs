@@ -8,7 +8,7 @@ const EPOCH: DateTime = DateTime::constant(1970, 1, 1, 0, 0, 0, 0);
 
 /// A time for people and for JSON, as the library writes it: `2027-01-01T00:00:00.000Z`.
 pub(crate) fn time_text(unix_ms: i64) -> String {
-    EPOCH.checked_add(SignedDuration::from_millis(unix_ms)).map(|time| format!("{time:.3}Z")).unwrap_or_default()
+    bpos::date_text(unix_ms)
 }
 
 /// Now, in milliseconds since 1970.

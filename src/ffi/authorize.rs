@@ -8,9 +8,9 @@ use super::registry::bpos_registry;
 use super::text::print;
 use crate::clock::Now;
 use crate::decision::{ALLOWED, DENY_REASONS, Decision, Denial, DenyReason, Grant};
+use crate::policy::Scope;
 use crate::registry::Registry;
 use crate::request::Request;
-use crate::policy::Scope;
 use crate::text::ScopeName;
 
 /// The answer to one request: what to do, why, and what to tell the client.

@@ -11,8 +11,8 @@ use super::constants::bpos_status;
 use super::error::{Failure, bpos_error, report};
 use super::guard::{guard_or, without_cancellation};
 use super::pointers::{borrowed, bytes, given, place, place_or_null, required, taken_back};
-use crate::registry::{Options, Registry};
 use crate::policy::Scope;
+use crate::registry::{Options, Registry};
 
 /// The keys of a platform, ready to decide.
 ///

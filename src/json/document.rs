@@ -12,7 +12,9 @@ use super::dates::date_text;
 use super::forms::{date, rate_limit};
 use super::reader::{Object, Reader, Value, findings, read};
 use crate::error::{Error, ErrorKind};
-use crate::key::{DEFAULT_RATE_LIMIT, Digest, Hint, KeyEntry, Record, Retiring, parse_hint, parse_id, parse_name, parse_store};
+use crate::key::{
+    DEFAULT_RATE_LIMIT, Digest, Hint, KeyEntry, Record, Retiring, parse_hint, parse_id, parse_name, parse_store,
+};
 use crate::policy::{Policy, ScopeSet};
 use crate::text::{KeyId, Store};
 
@@ -55,9 +57,8 @@ fn document<'a>(reader: &mut Reader<'a>, value: Value<'a>, policy: &Policy) -> O
     let version = reader.required(&object, "version", |reader, value| {
         reader.number(value, format_args!("version {VERSION}"), VERSION..=VERSION)
     });
-    let revision = reader.optional(&object, "revision", |reader, value| {
-        reader.number(value, "a whole number, 0 or more", 0..=u64::MAX)
-    });
+    let revision = reader
+        .optional(&object, "revision", |reader, value| reader.number(value, "a whole number, 0 or more", 0..=u64::MAX));
     let keys = reader.required(&object, "keys", |reader, value| Keys::of(policy).read(reader, value, |_| Ok(())));
     version.and_then(|_| Some(Document { revision: revision.unwrap_or(0), keys: keys? }))
 }
@@ -274,10 +275,11 @@ impl Serialize for WrittenKeys<'_> {
             enabled: record.enabled,
             created_at: record.created_at.get().map(date_text),
             revoked_at: record.revoked_at.get().map(date_text),
-            retiring: record.retiring.as_deref().map(|retiring| WrittenRetiring {
-                sha256: retiring.digest.to_hex(),
-                until: date_text(retiring.until),
-            }),
+            retiring:
+                record.retiring.as_deref().map(|retiring| WrittenRetiring {
+                    sha256: retiring.digest.to_hex(),
+                    until: date_text(retiring.until),
+                }),
         }))
     }
 }

@@ -113,9 +113,8 @@ fn route<'a>(reader: &mut Reader<'a>, number: usize, value: Value<'a>, builder: 
     let path = reader.required(&object, "path", |reader, value| {
         reader.parsed(value, "a path", |text| check_path(text).map(|()| text.to_owned()))
     });
-    let need = reader.required(&object, "scope", |reader, value| {
-        reader.parsed(value, "a scope", |name| builder.need(name))
-    });
+    let need =
+        reader.required(&object, "scope", |reader, value| reader.parsed(value, "a scope", |name| builder.need(name)));
     let writes = reader.optional(&object, "writes", Reader::boolean);
     let (method, path, need) = (method?, path?, need?);
     reader.optional(&object, "path", |reader, value| {

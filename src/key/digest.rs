@@ -72,8 +72,6 @@ impl Digest {
     }
 }
 
-
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -95,4 +93,3 @@ mod tests {
         assert!(Digest::from_hex(&"A".repeat(64)).is_none());
     }
 }
-

@@ -65,8 +65,10 @@ fn holds_key(text: &str) -> bool {
 /// Checks an expiry that did not come from a document: it must have a date that a document can hold.
 pub(crate) fn check_expiry(unix_ms: i64) -> Result<i64, Error> {
     const YEARS_0_TO_9999: std::ops::RangeInclusive<i64> = -62_167_219_200_000..=253_402_300_799_999;
-    let found =
-        || Error::new(ErrorKind::Format, format!("expected a year from 0 to 9999; found {unix_ms} ms")).in_member("expires_at");
+    let found = || {
+        Error::new(ErrorKind::Format, format!("expected a year from 0 to 9999; found {unix_ms} ms"))
+            .in_member("expires_at")
+    };
     Some(unix_ms).filter(|unix_ms| YEARS_0_TO_9999.contains(unix_ms)).ok_or_else(found)
 }
 

@@ -29,5 +29,5 @@ pub(crate) use members::{
 };
 pub(crate) use record::{Hint, KeyEntry, OptionalTime, Record, Retiring};
 pub use redactor::Redactor;
-pub use secret::{NewKey, Secret, has_checksum};
 pub(crate) use secret::draw_id;
+pub use secret::{NewKey, Secret, has_checksum};

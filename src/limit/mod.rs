@@ -8,8 +8,8 @@ mod tally;
 mod usage;
 mod window;
 
-pub use stats::Stats;
 pub(crate) use stats::Counts;
+pub use stats::Stats;
 pub(crate) use tally::Tally;
 pub(crate) use usage::Usage;
 pub(crate) use window::Verdict;

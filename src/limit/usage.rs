@@ -9,11 +9,11 @@ use std::sync::atomic::AtomicU32;
 
 use once_cell::race::OnceBox;
 
+use super::tally::{CELLS, Tally};
+use super::window::{Verdict, Window};
 use crate::clock::Clock;
 use crate::decision::{DENY_REASONS, DenyReason};
 use crate::sync::atomics::{AtomicU64, Ordering};
-use super::tally::{CELLS, Tally};
-use super::window::{Verdict, Window};
 
 /// The admissions and the denials of one key.
 #[derive(Debug)]
@@ -206,9 +206,9 @@ fn boxed<T>(value: T) -> Result<Box<[T; 1]>, OutOfMemory> {
 
 #[cfg(test)]
 mod tests {
+    use super::window::SPAN_US;
     use super::*;
     use crate::clock::Now;
-    use super::window::SPAN_US;
     use proptest::prelude::*;
 
     /// The contract, word for word: a list of the times of all admissions.

@@ -67,7 +67,12 @@ impl Window<'_> {
     ///
     /// `now` is read after the log was. Where the log looks full, `coarse_now` is asked first: a cheap reading of the same
     /// clock, as two times between which the exact one lies. It may refuse; only `now` admits.
-    pub(crate) fn admit(self, limit: u32, now: impl Fn() -> u64, coarse_now: impl Fn() -> Option<(u64, u64)>) -> Verdict {
+    pub(crate) fn admit(
+        self,
+        limit: u32,
+        now: impl Fn() -> u64,
+        coarse_now: impl Fn() -> Option<(u64, u64)>,
+    ) -> Verdict {
         debug_assert!(limit >= 1 && limit as usize <= self.slots.len() && self.slots.len().is_power_of_two());
         loop {
             let Some(view) = self.view(limit) else { return Verdict::Sealed };

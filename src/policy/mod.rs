@@ -14,8 +14,8 @@ mod scope;
 mod spelling;
 
 pub(crate) use builder::{MAX_ROUTES, PolicyBuilder, check_method, check_path};
-pub use lookup::Policy;
 pub(crate) use lookup::Need;
+pub use lookup::Policy;
 #[cfg(all(test, feature = "ffi"))]
 pub(crate) use scope::BUILT_IN;
 pub use scope::Scope;

@@ -41,8 +41,7 @@ impl Registry {
         }
         let mut state = self.state();
         let new = Cell::new(0);
-        let records =
-            document::parse_records(records_json, &self.policy, |key| self.check_record(&state, key, &new))?;
+        let records = document::parse_records(records_json, &self.policy, |key| self.check_record(&state, key, &new))?;
         let changes = records.into_iter().map(|key| Change { id: key.record.id, to: Some(key) }).collect();
         self.apply_changes(&mut state, changes);
         Ok(())

@@ -80,7 +80,9 @@ impl<'r> Edit<'r> {
             return Err(Error::new(ErrorKind::Limit, message));
         }
         if spec.expires_at.is_some_and(|end| end <= self.now_ms) {
-            return Err(Error::new(ErrorKind::Format, "expected a future time; found one in the past").in_member("expires_at"));
+            return Err(
+                Error::new(ErrorKind::Format, "expected a future time; found one in the past").in_member("expires_at")
+            );
         }
         let secret = Secret::draw()?;
         let record = Record {

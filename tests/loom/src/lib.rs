@@ -44,7 +44,7 @@ mod hazard;
 use hazard::{Retired, Shared};
 use loom::sync::Arc;
 use loom::thread;
-use sync::AtomicU64;
+use sync::atomics::AtomicU64;
 use window::{SPAN_US, Verdict, Window};
 
 const PREEMPTIONS: usize = 3;
@@ -70,7 +70,9 @@ impl Log {
     fn times(&self) -> Vec<u64> {
         let (end, slots) = (self.window().admitted(), self.slots.len() as u64);
         let slot = |k: u64| &self.slots[(k % slots) as usize];
-        (end.saturating_sub(slots)..end).map(|k| slot(k).load(sync::Ordering::Acquire) & ((1 << 48) - 1)).collect()
+        (end.saturating_sub(slots)..end)
+            .map(|k| slot(k).load(sync::atomics::Ordering::Acquire) & ((1 << 48) - 1))
+            .collect()
     }
 }
 
@@ -183,7 +185,7 @@ impl Drop for Alive {
     fn drop(&mut self) {
         // SAFETY: loom fails the model if this write is not ordered after every access in `read`.
         self.freed.with_mut(|freed| unsafe { *freed = true });
-        self.tracker.fetch_add(1, sync::Ordering::Relaxed);
+        self.tracker.fetch_add(1, sync::atomics::Ordering::Relaxed);
     }
 }
 
@@ -223,9 +225,9 @@ fn a_value_is_freed_when_nobody_reads_it_and_not_before() {
         other.join().expect("no thread panics");
         let kept = writer.join().expect("no thread panics");
         assert!(kept.into_iter().all(|retired| shared.free(retired).is_ok()), "nobody reads any more");
-        assert_eq!(freed.load(sync::Ordering::Relaxed), 2);
+        assert_eq!(freed.load(sync::atomics::Ordering::Relaxed), 2);
         drop(shared);
-        assert_eq!(freed.load(sync::Ordering::Relaxed), 3);
+        assert_eq!(freed.load(sync::atomics::Ordering::Relaxed), 3);
     });
 }
 
@@ -240,13 +242,13 @@ fn a_lane_is_its_readers_own() {
             move || {
                 let reading = shared.read(0);
                 let count = &counts[reading.lane()];
-                count.store(count.load(sync::Ordering::Relaxed) + 1, sync::Ordering::Relaxed);
+                count.store(count.load(sync::atomics::Ordering::Relaxed) + 1, sync::atomics::Ordering::Relaxed);
             }
         };
         let other = thread::spawn(count.clone());
         count();
         count();
         other.join().expect("no thread panics");
-        assert_eq!(counts.iter().map(|count| count.load(sync::Ordering::Relaxed)).sum::<u64>(), 3);
+        assert_eq!(counts.iter().map(|count| count.load(sync::atomics::Ordering::Relaxed)).sum::<u64>(), 3);
     });
 }
