@@ -43,51 +43,51 @@ fn one_bad_record_among_many_leaves_everything_as_it_was() {
     let format = "the records: key 3 (key_3): member `rate_limit`: ";
     let cases = [
         (record_with(3, &json!({"rate_limit": 0})), ErrorKind::Format, format),
+        (json!(7), ErrorKind::Format, "the records: key 3: expected a key record, an object; found 7 at line 1"),
         (
-            json!(7),
-            ErrorKind::Format,
-            "the records: invalid type: integer `7`, expected the record of key 3, an object at line 1",
+            record(1),
+            ErrorKind::Conflict,
+            "the records: key 3 (key_1): member `id`: key 1 has the same id at line 1 column ",
         ),
-        (record(1), ErrorKind::Conflict, "key 3 (key_1): the id is there twice at line 1 column "),
         (
             record(10),
             ErrorKind::Conflict,
-            "key 3 (key_10): the key was revoked, and revocation is for good; create a new key at line 1",
+            "the records: key 3 (key_10): the key was revoked, and revocation is permanent; create a new key at line 1",
         ),
         (
             record_with(10, &digest_of(50)),
             ErrorKind::Conflict,
-            "key 3 (key_10): the key was revoked, and revocation is for good; create a new key at line 1",
+            "the records: key 3 (key_10): the key was revoked, and revocation is permanent; create a new key at line 1",
         ),
         (
             record_with(30, &digest_of(5)),
             ErrorKind::Conflict,
-            "key 3 (key_30): another secret has the same sha256 at line 1",
+            "the records: key 3 (key_30): another key has the same secret at line 1",
         ),
         (
             record_with(30, &digest_of(20)),
             ErrorKind::Conflict,
-            "key 3 (key_30): another secret has the same sha256 at line 1",
+            "the records: key 3 (key_30): member `sha256`: key 2 has the same secret at line 1",
         ),
         (
             record_with(30, &digest_of(111)),
             ErrorKind::Conflict,
-            "key 3 (key_30): another secret has the same sha256 at line 1",
+            "the records: key 3 (key_30): another key has the same secret at line 1",
         ),
         (
             record_with(30, &retiring(5)),
             ErrorKind::Conflict,
-            "key 3 (key_30): another secret has the same sha256 at line 1",
+            "the records: key 3 (key_30): another key has the same secret at line 1",
         ),
         (
             record_with(30, &retiring(30)),
             ErrorKind::Conflict,
-            "key 3 (key_30): another secret has the same sha256 at line 1",
+            "the records: key 3 (key_30): member `retiring`: member `sha256`: key 3 has the same secret at line 1",
         ),
         (
             record_with(11, &digest_of(10)),
             ErrorKind::Conflict,
-            "key 3 (key_11): another secret has the same sha256 at line 1",
+            "the records: key 3 (key_11): another key has the same secret at line 1",
         ),
     ];
     for (bad, kind, text) in cases {

@@ -134,26 +134,23 @@ fn a_refusal_says_which_key_which_member_where_and_what_was_expected() {
     let record =
         |members: &str| format!("{{\n  \"version\": 1,\n  \"keys\": [\n    {{\"id\": \"key_1\", {members}}}\n  ]\n}}");
     let cases = [
-        ("".into(), "EOF while parsing a value at line 1 column 0"),
+        ("".into(), "not JSON: EOF while parsing a value at line 1 column 0"),
         (
             "[]".into(),
-            "invalid type: sequence, expected an object with the members version, revision and keys at line 1 column 0",
+            "expected an object with the members version, revision and keys; found an array at line 1 column 1",
         ),
-        ("{}".into(), "the member `version` is missing at line 1 column 2"),
-        (r#"{"version": 1}"#.into(), "the member `keys` is missing at line 1 column 14"),
-        (r#"{"version": 2, "keys": []}"#.into(), "expected version 1; found 2 at line 1 column 13"),
-        (r#"{"version": 1, "keys": []} x"#.into(), "trailing characters at line 1 column 28"),
+        ("{}".into(), "missing member `version` at line 1 column 2"),
+        (r#"{"version": 1}"#.into(), "missing member `keys` at line 1 column 14"),
+        (r#"{"version": 2, "keys": []}"#.into(), "member `version`: expected version 1; found 2 at line 1 column 13"),
+        (r#"{"version": 1, "keys": []} x"#.into(), "not JSON: trailing characters at line 1 column 28"),
         (
             r#"{"version": 1, "keys": [7]}"#.into(),
-            "invalid type: integer `7`, expected the record of key 1, an object at line 1 column 25",
+            "key 1: expected a key record, an object; found 7 at line 1 column 25",
         ),
-        (
-            r#"{"version": 1, "version": 1, "keys": []}"#.into(),
-            "the member `version` is there twice; expected once at line 1 column 24",
-        ),
+        (r#"{"version": 1, "version": 1, "keys": []}"#.into(), "duplicate member `version` at line 1 column 24"),
         (
             "{\"version\": 1,\n \"owner\": 1}".into(),
-            "there is no member \"owner\"; expected one of version, revision, keys at line 2 column 8",
+            "unknown member \"owner\"; expected one of version, revision, keys at line 2 column 8",
         ),
         (
             record(r#""name": """#),
@@ -161,8 +158,8 @@ fn a_refusal_says_which_key_which_member_where_and_what_was_expected() {
         ),
         (
             record(r#""rate_limit": 1001"#),
-            "key 1 (key_1): member `rate_limit`: invalid value: integer `1001`, expected a whole number of requests a minute, \
-             1 to 1000 at line 4 column 38",
+            "key 1 (key_1): member `rate_limit`: expected a whole number of requests a minute, \
+             1 to 1000; found 1001 at line 4 column 38",
         ),
         (
             record(r#""expires_at": "2027-02-30T00:00:00Z""#),
@@ -181,41 +178,44 @@ fn a_refusal_says_which_key_which_member_where_and_what_was_expected() {
         ),
         (
             record(r#""scopes": ["products:read", "products:"]"#),
-            "key 1 (key_1): member `scopes`: there is no scope \"products:\"; expected one of products:read, customers:read, \
+            "key 1 (key_1): member `scopes`: unknown scope \"products:\"; expected one of products:read, customers:read, \
              sales:read, inventory:read, loyalty:read, gift_cards:read, store_credits:read, products:write, customers:write, \
              inventory:write, webhooks:manage at line 4 column 59",
         ),
         (
             record(r#""scopes": ["sales:read", "sales:read"]"#),
-            "key 1 (key_1): member `scopes`: the scope \"sales:read\" is there twice at line 4 column 57",
+            "key 1 (key_1): member `scopes`: duplicate scope \"sales:read\" at line 4 column 57",
         ),
         (
             record(r#""retiring": {"until": "2027-01-01T00:00:00Z"}"#),
-            "key 1 (key_1): member `retiring`: the member `sha256` is missing at line 4 column 65",
+            "key 1 (key_1): member `retiring`: missing member `sha256` at line 4 column 65",
         ),
         (
             record(r#""enabled": true, "enabled": true"#),
-            "key 1 (key_1): member `enabled`: the member `enabled` is there twice; expected once at line 4 column 46",
+            "key 1 (key_1): duplicate member `enabled` at line 4 column 46",
         ),
         (
             record(r#""test_mode": "no""#),
-            "key 1 (key_1): member `test_mode`: invalid type: string \"no\", expected a boolean at line 4 column 37",
+            "key 1 (key_1): member `test_mode`: expected a boolean; found the string \"no\" at line 4 column 37",
         ),
         (
             record(r#""limit": 5"#),
-            "key 1 (key_1): there is no member \"limit\"; expected one of id, name, store, sha256, hint, scopes, rate_limit, \
+            "key 1 (key_1): unknown member \"limit\"; expected one of id, name, store, sha256, hint, scopes, rate_limit, \
              expires_at, test_mode, enabled, created_at, revoked_at, retiring at line 4 column 27",
         ),
-        (record(r#""name": "x""#), "key 1 (key_1): the member `sha256` is missing at line 4 column 32"),
+        (record(r#""name": "x""#), "key 1 (key_1): missing member `sha256` at line 4 column 32"),
         // What is behind the value makes no difference to its place.
-        ("{\"keys\": [],\n\"version\": 2\n\n}".into(), "expected version 1; found 2 at line 2 column 12"),
+        (
+            "{\"keys\": [],\n\"version\": 2\n\n}".into(),
+            "member `version`: expected version 1; found 2 at line 2 column 12",
+        ),
         (
             record("\"scopes\": [\n\"sales:read\",\n\"sales:read\"\n\n]"),
-            "key 1 (key_1): member `scopes`: the scope \"sales:read\" is there twice at line 6 column 12",
+            "key 1 (key_1): member `scopes`: duplicate scope \"sales:read\" at line 6 column 12",
         ),
         (
             record("\"scopes\": [\n\"x\"\n\n]"),
-            "key 1 (key_1): member `scopes`: there is no scope \"x\"; expected one of products:read, customers:read, sales:read, \
+            "key 1 (key_1): member `scopes`: unknown scope \"x\"; expected one of products:read, customers:read, sales:read, \
              inventory:read, loyalty:read, gift_cards:read, store_credits:read, products:write, customers:write, \
              inventory:write, webhooks:manage at line 5 column 3",
         ),
@@ -230,8 +230,7 @@ fn a_refusal_says_which_key_which_member_where_and_what_was_expected() {
         assert_eq!(refusal(&json).to_string(), format!("the registry document: {expected}"), "{json}");
     }
     let error = Registry::from_json(br#"{"version": 1, "keys": []}"#).unwrap().apply(b"[{\"id\": 5}]").unwrap_err();
-    let expected =
-        "the records: key 1: member `id`: invalid type: integer `5`, expected a key's id, a string at line 1 column 9";
+    let expected = "the records: key 1: member `id`: expected a key's id, a string; found 5 at line 1 column 9";
     assert_eq!(error.to_string(), expected);
 }
 
@@ -280,7 +279,7 @@ fn a_missing_member_is_named() {
         if REQUIRED.contains(&missing) {
             let text = loaded.err().unwrap().to_string();
             let key = if missing == "id" { "key 2" } else { "key 2 (key_2)" };
-            let expected = format!("the registry document: {key}: the member `{missing}` is missing at line ");
+            let expected = format!("the registry document: {key}: missing member `{missing}` at line ");
             assert!(text.starts_with(&expected), "{text}");
         } else {
             assert!(loaded.is_ok(), "{missing} may be left out");
@@ -296,16 +295,12 @@ fn a_member_that_is_there_twice_is_refused_at_the_second() {
             let mut members = MEMBERS.to_vec();
             members.insert(place, (member, value));
             let second = if place <= first { first + 1 } else { place };
-            assert_refused_at(
-                &laid_out(&members),
-                &format!("the member `{member}` is there twice"),
-                FIRST_LINE + second,
-            );
+            assert_refused_at(&laid_out(&members), &format!("duplicate member `{member}`"), FIRST_LINE + second);
         }
     }
     let retiring = r#"{"until": "2026-12-01T00:00:00Z", "until": "2026-12-01T00:00:00Z"}"#;
     let json = laid_out(&members_with("retiring", retiring));
-    assert_refused_at(&json, "member `retiring`: the member `until` is there twice", FIRST_LINE + 12);
+    assert_refused_at(&json, "member `retiring`: duplicate member `until`", FIRST_LINE + 12);
 }
 
 proptest! {
@@ -320,18 +315,18 @@ proptest! {
         prop_assume!(!["version", "revision", "keys", "until"].contains(&name.as_str()));
         let mut members: Vec<(&str, &str)> = MEMBERS.to_vec();
         members.insert(place, (&name, value));
-        assert_refused_at(&laid_out(&members), &format!("there is no member {name:?}; expected one of id, "), FIRST_LINE + place);
+        assert_refused_at(&laid_out(&members), &format!("unknown member {name:?}; expected one of id, "), FIRST_LINE + place);
 
         let retiring = format!(
             r#"{{"sha256": "{}", "until": "2026-12-01T00:00:00Z", {}: {value}}}"#, digest(9), Value::from(name.as_str())
         );
         let mut members: Vec<(&str, &str)> = MEMBERS.to_vec();
         members[12].1 = &retiring;
-        let message = format!("member `retiring`: there is no member {name:?}; expected one of sha256, until");
+        let message = format!("member `retiring`: unknown member {name:?}; expected one of sha256, until");
         assert_refused_at(&laid_out(&members), &message, FIRST_LINE + 12);
 
         let text = refusal(format!("{{\"version\": 1, \"keys\": [],\n{}: {value}}}", Value::from(name.as_str()))).to_string();
-        let message = format!("there is no member {name:?}; expected one of version, revision, keys at line 2 column ");
+        let message = format!("unknown member {name:?}; expected one of version, revision, keys at line 2 column ");
         prop_assert!(text.contains(&message), "{}", text);
     }
 }
@@ -343,7 +338,7 @@ fn a_member_is_known_by_its_whole_name_only() {
         {
             let mut members = MEMBERS.to_vec();
             members.push((name, "null"));
-            assert_refused_at(&laid_out(&members), "there is no member", FIRST_LINE + MEMBERS.len());
+            assert_refused_at(&laid_out(&members), "unknown member ", FIRST_LINE + MEMBERS.len());
         }
     }
 }
@@ -359,7 +354,15 @@ fn bytes_that_are_no_text_are_refused() {
         }
     }
     for text in [r#""\ud800""#, r#""\u12""#, r#""\x""#, "\"a\tb\"", "'x'"] {
-        assert_refused_at(&laid_out(&members_with_text("name", text)), "member `name`: ", FIRST_LINE + 1);
+        // What is no JSON at all is found before any key is.
+        let json = laid_out(&members_with_text("name", text));
+        if text == r#""\ud800""# {
+            assert_refused_at(&json, "member `name`: not a Unicode text", FIRST_LINE + 1);
+        } else {
+            let error = refusal(&json);
+            assert!(error.to_string().starts_with("the registry document: not JSON: "), "{error}");
+            assert_eq!(error.line(), Some(u32::try_from(FIRST_LINE + 1).unwrap()), "{error}");
+        }
     }
     assert_eq!(refusal(format!("\u{feff}{json}")).kind(), ErrorKind::Format, "a byte order mark");
 }
@@ -373,7 +376,7 @@ fn nothing_may_follow_the_document() {
     let json = real_document();
     for more in ["x", "{}", ",", "}", "\0", "null", &json, "\u{feff}"] {
         let error = refusal(format!("{json}{more}"));
-        assert!(error.to_string().contains("trailing characters at line "), "{error}");
+        assert!(error.to_string().contains("not JSON: trailing characters at line "), "{error}");
     }
     assert!(Registry::from_json(format!(" \t\r\n{json} \t\r\n").as_bytes()).is_ok());
 }
@@ -408,7 +411,10 @@ fn takes(member: &str, value: &str) -> bool {
         Err(error) => {
             let text = error.to_string();
             assert_eq!(error.kind(), ErrorKind::Format, "{text}");
-            assert!(text.contains(&format!("member `{member}`: ")), "refused for another reason: {text}");
+            let line = FIRST_LINE + MEMBERS.iter().position(|(known, _)| *known == member).unwrap();
+            let expected = [format!("member `{member}`: "), "not JSON: ".into()];
+            assert!(expected.iter().any(|reason| text.contains(reason)), "refused for another reason: {text}");
+            assert!(text.contains(&format!(" at line {line} column ")), "refused elsewhere: {text}");
             false
         }
     }
@@ -664,20 +670,27 @@ fn absent_members_have_the_stated_defaults() {
 fn no_two_keys_share_an_id_and_no_two_secrets_a_digest() {
     let retiring = |number| json!({"retiring": {"sha256": digest(number), "until": "2027-01-01T00:00:00Z"}});
     let digest_of = |number| json!({"sha256": digest(number)});
-    let same_digest = "another secret has the same sha256";
+    let (own, old) = ("member `sha256`: ", "member `retiring`: member `sha256`: ");
     let cases = [
+        (vec![record(1), record(2), record_with(3, &json!({"id": "key_1"}))], "key 3 (key_1): member `id`: ", 1, "id"),
+        (vec![record(1), record_with(2, &digest_of(1))], &format!("key 2 (key_2): {own}"), 1, "secret"),
         (
-            vec![record(1), record(2), record_with(3, &json!({"id": "key_1"}))],
-            "key 3 (key_1): another key has the same id",
+            vec![record_with(1, &retiring(9)), record_with(2, &digest_of(9))],
+            &format!("key 2 (key_2): {own}"),
+            1,
+            "secret",
         ),
-        (vec![record(1), record_with(2, &digest_of(1))], &format!("key 2 (key_2): {same_digest}")),
-        (vec![record_with(1, &retiring(9)), record_with(2, &digest_of(9))], &format!("key 2 (key_2): {same_digest}")),
-        (vec![record(1), record_with(2, &retiring(1))], &format!("key 2 (key_2): {same_digest}")),
-        (vec![record_with(1, &retiring(9)), record_with(2, &retiring(9))], &format!("key 2 (key_2): {same_digest}")),
-        (vec![record_with(1, &retiring(1))], &format!("key 1 (key_1): {same_digest}")),
+        (vec![record(1), record_with(2, &retiring(1))], &format!("key 2 (key_2): {old}"), 1, "secret"),
+        (
+            vec![record_with(1, &retiring(9)), record_with(2, &retiring(9))],
+            &format!("key 2 (key_2): {old}"),
+            1,
+            "secret",
+        ),
+        (vec![record_with(1, &retiring(1))], &format!("key 1 (key_1): {old}"), 1, "secret"),
     ];
-    for (records, expected) in cases {
-        // One record a line, from line 2 on, each with its id first: the place is where the id ends.
+    for (records, label, first, what) in cases {
+        // One record a line, from line 2 on, each with its id first: the place is where what is shared ends.
         let line = |record: &Value| {
             let mut members = record.as_object().unwrap().clone();
             let id = members.remove("id").unwrap();
@@ -687,8 +700,19 @@ fn no_two_keys_share_an_id_and_no_two_secrets_a_digest() {
         let lines: Vec<String> = records.iter().map(line).collect();
         let json = format!("{{\"version\": 1, \"keys\": [\n{}\n]}}", lines.join(",\n"));
         let error = refusal(&json);
-        let place = format!("at line {} column {}", records.len() + 1, r#"{"id": "key_1""#.len());
-        assert_eq!(error.to_string(), format!("{expected} {place}"), "{json}");
+        let last = records.last().unwrap();
+        let shared = match (what, label.contains("retiring")) {
+            ("id", _) => &last["id"],
+            (_, false) => &last["sha256"],
+            (_, true) => &last["retiring"]["sha256"],
+        };
+        // In a record whose retiring secret is its own, that one stands first.
+        let column = lines.last().unwrap().find(&shared.to_string()).unwrap() + shared.to_string().len();
+        let expected = format!(
+            "the registry document: {label}key {first} has the same {what} at line {} column {column}",
+            records.len() + 1
+        );
+        assert_eq!(error.to_string(), expected, "{json}");
         assert_eq!(error.kind(), ErrorKind::Conflict);
     }
     // The id is the last member here, and what is behind it makes no difference to its place.
@@ -697,7 +721,10 @@ fn no_two_keys_share_an_id_and_no_two_secrets_a_digest() {
     let text = members.to_string();
     let second = format!("{},\n\"id\": \"key_1\"\n\n}}", &text[..text.len() - 1]);
     let error = refusal(format!("{{\"version\": 1, \"keys\": [{},\n{second}]}}", record(1)));
-    assert_eq!(error.to_string(), "key 2 (key_1): another key has the same id at line 3 column 13");
+    assert_eq!(
+        error.to_string(),
+        "the registry document: key 2 (key_1): member `id`: key 1 has the same id at line 3 column 13"
+    );
 
     let other = [record(1), record_with(2, &json!({"id": "KEY_1"})), record_with(3, &retiring(9))];
     assert!(Registry::from_json(&document(1, &other)).is_ok(), "ids are compared byte for byte");
@@ -713,7 +740,7 @@ fn a_document_has_at_most_a_gibibyte() {
     json.push(b' ');
     let error = refusal_of_large(&json);
     assert_eq!(error.kind(), ErrorKind::Limit);
-    let expected = "the registry document has 1073741825 bytes; expected at most 1073741824 (1 GiB)";
+    let expected = "the registry document: 1073741825 bytes; expected at most 1073741824 (1 GiB)";
     assert_eq!(error.to_string(), expected);
 }
 
@@ -744,8 +771,8 @@ fn a_document_has_at_most_two_million_keys() {
     let error = refusal_of_large(json.as_bytes());
     assert_eq!(error.kind(), ErrorKind::Limit, "{error}");
     let expected = format!(
-        "the registry document: expected at most 2000000 keys; found one more at line 1 column {}",
-        json.len() - 2 - record(1).to_string().len()
+        "the registry document: member `keys`: expected at most 2000000 keys; found one more at line 1 column {}",
+        json.len() - 2
     );
     assert_eq!(error.to_string(), expected);
 }

@@ -105,10 +105,10 @@ fn an_empty_or_broken_file_is_an_error_that_names_it() {
     place.assert_refused(
         false,
         ErrorKind::Format,
-        "the registry document: EOF while parsing a value at line 1 column 0",
+        "the registry document: not JSON: EOF while parsing a value at line 1 column 0",
     );
     place.write(b"{\"version\": 1,\n \"keys\": [{\"id\": 5}]}");
-    let text = "the registry document: key 1: member `id`: invalid type: integer `5`, expected a key's id, a string at line 2 \
+    let text = "the registry document: key 1: member `id`: expected a key's id, a string; found 5 at line 2 \
                 column 18";
     place.assert_refused(false, ErrorKind::Format, text);
     place.write(&document(1, &[record(1), record(1)]));

@@ -225,13 +225,13 @@ fn a_form_that_is_out_of_bounds_makes_no_key() {
         ),
         (
             KeySpec::new("Name", "yourstore", ["products:read", "sales:read", "products:read"]),
-            "scopes: the scope \"products:read\" is there twice",
+            "scopes: duplicate scope \"products:read\"",
         ),
         (spec().rate_limit(0), "rate_limit: expected 1 to 1000; found 0"),
         (spec().rate_limit(1_001), "rate_limit: expected 1 to 1000; found 1001"),
         (spec().rate_limit(u32::MAX), "rate_limit: expected 1 to 1000; found 4294967295"),
-        (spec().expires_at(now().unix_ms - 1), "expires_at: expected a time to come; found one in the past"),
-        (spec().expires_at(i64::MIN), "expires_at: expected a time to come; found one in the past"),
+        (spec().expires_at(now().unix_ms - 1), "expires_at: expected a future time; found one in the past"),
+        (spec().expires_at(i64::MIN), "expires_at: expected a future time; found one in the past"),
         (
             spec().expires_at(253_402_300_800_000),
             "expires_at: expected a year from 0 to 9999; found 253402300800000 ms",
@@ -264,33 +264,30 @@ fn a_form_that_is_out_of_bounds_makes_no_key() {
 #[test]
 fn a_form_or_a_patch_that_is_not_json_is_refused_where_it_is_wrong() {
     let specs = [
-        ("", "the key's spec: EOF while parsing a value at line 1 column 0"),
+        ("", "the key's spec: not JSON: EOF while parsing a value at line 1 column 0"),
         (
             "[]",
-            "the key's spec: invalid type: sequence, expected a key's spec, an object with the members name, store and scopes at line 1 column 0",
+            "the key's spec: expected a key's spec, an object with the members name, store and scopes; found an array at line 1 column 1",
         ),
-        ("{\"name\": \"a\",\n \"store\": \"b\"}", "the key's spec: the member `scopes` is missing at line 2 column 14"),
-        ("{\"store\": \"b\", \"scopes\": []}", "the key's spec: the member `name` is missing at line 1 column 28"),
-        ("{\"name\": \"a\", \"scopes\": []}", "the key's spec: the member `store` is missing at line 1 column 27"),
-        (
-            "{\"name\": \"a\",\n\"name\": \"a\"}",
-            "the key's spec: the member `name` is there twice; expected once at line 2 column 6",
-        ),
+        ("{\"name\": \"a\",\n \"store\": \"b\"}", "the key's spec: missing member `scopes` at line 2 column 14"),
+        ("{\"store\": \"b\", \"scopes\": []}", "the key's spec: missing member `name` at line 1 column 28"),
+        ("{\"name\": \"a\", \"scopes\": []}", "the key's spec: missing member `store` at line 1 column 27"),
+        ("{\"name\": \"a\",\n\"name\": \"a\"}", "the key's spec: duplicate member `name` at line 2 column 6"),
         (
             "{\"enabled\": true}",
-            "the key's spec: there is no member \"enabled\"; expected one of name, store, scopes, rate_limit, expires_at, test_mode at line 1 column 10",
+            "the key's spec: unknown member \"enabled\"; expected one of name, store, scopes, rate_limit, expires_at, test_mode at line 1 column 10",
         ),
         (
             "{\"rate_limit\": 0}",
-            "the key's spec: member `rate_limit`: invalid value: integer `0`, expected a whole number of requests a minute, 1 to 1000 at line 1 column 16",
+            "the key's spec: member `rate_limit`: expected a whole number of requests a minute, 1 to 1000; found 0 at line 1 column 16",
         ),
         (
             "{\"rate_limit\": 1001}",
-            "the key's spec: member `rate_limit`: invalid value: integer `1001`, expected a whole number of requests a minute, 1 to 1000 at line 1 column 19",
+            "the key's spec: member `rate_limit`: expected a whole number of requests a minute, 1 to 1000; found 1001 at line 1 column 19",
         ),
         (
             "{\"rate_limit\": 1.5}",
-            "the key's spec: member `rate_limit`: invalid type: floating point `1.5`, expected a whole number of requests a minute, 1 to 1000 at line 1 column 18",
+            "the key's spec: member `rate_limit`: expected a whole number of requests a minute, 1 to 1000; found 1.5 at line 1 column 18",
         ),
         (
             "{\"expires_at\": \"tomorrow\"}",
@@ -298,7 +295,7 @@ fn a_form_or_a_patch_that_is_not_json_is_refused_where_it_is_wrong() {
         ),
         (
             "{\"expires_at\": 5}",
-            "the key's spec: member `expires_at`: invalid type: integer `5`, expected a date, a string at line 1 column 16",
+            "the key's spec: member `expires_at`: expected a date, a string; found 5 at line 1 column 16",
         ),
         (
             "{\"name\": \"\"}",
@@ -310,36 +307,30 @@ fn a_form_or_a_patch_that_is_not_json_is_refused_where_it_is_wrong() {
         ),
         (
             "{\"test_mode\": null}",
-            "the key's spec: member `test_mode`: invalid type: null, expected a boolean at line 1 column 18",
+            "the key's spec: member `test_mode`: expected a boolean; found null at line 1 column 18",
         ),
         (
             "{\"name\": \"a\", \"store\": \"b\", \"scopes\": []} {}",
-            "the key's spec: trailing characters at line 1 column 43",
+            "the key's spec: not JSON: trailing characters at line 1 column 43",
         ),
     ];
     for (json, text) in specs {
         refused(KeySpec::from_json(json.as_bytes()), ErrorKind::Format, text);
     }
     let patches = [
-        (
-            "null",
-            "the patch: invalid type: null, expected a patch, an object with the members to change at line 1 column 4",
-        ),
+        ("null", "the patch: expected a patch, an object with the members to change; found null at line 1 column 4"),
         (
             "{\"store\": \"b\"}",
-            "the patch: there is no member \"store\"; expected one of name, scopes, rate_limit, expires_at, test_mode, enabled at line 1 column 8",
+            "the patch: unknown member \"store\"; expected one of name, scopes, rate_limit, expires_at, test_mode, enabled at line 1 column 8",
         ),
-        (
-            "{\"enabled\": true,\n \"enabled\": true}",
-            "the patch: the member `enabled` is there twice; expected once at line 2 column 10",
-        ),
+        ("{\"enabled\": true,\n \"enabled\": true}", "the patch: duplicate member `enabled` at line 2 column 10"),
         (
             "{\"rate_limit\": null}",
-            "the patch: member `rate_limit`: invalid type: null, expected a whole number of requests a minute, 1 to 1000 at line 1 column 19",
+            "the patch: member `rate_limit`: expected a whole number of requests a minute, 1 to 1000; found null at line 1 column 19",
         ),
         (
             "{\"revoked_at\": null}",
-            "the patch: there is no member \"revoked_at\"; expected one of name, scopes, rate_limit, expires_at, test_mode, enabled at line 1 column 13",
+            "the patch: unknown member \"revoked_at\"; expected one of name, scopes, rate_limit, expires_at, test_mode, enabled at line 1 column 13",
         ),
         (
             "{\"expires_at\": \"2027-01-01T00:00:00+01:00\"}",
@@ -422,7 +413,7 @@ fn an_update_that_is_out_of_bounds_changes_nothing() {
             (good().rate_limit(0), "rate_limit: expected 1 to 1000; found 0"),
             (good().rate_limit(1_001), "rate_limit: expected 1 to 1000; found 1001"),
             (good().name(""), "name: expected 1 to 200 bytes without control characters; found \"\""),
-            (good().scopes(["sales:read", "sales:read"]), "scopes: the scope \"sales:read\" is there twice"),
+            (good().scopes(["sales:read", "sales:read"]), "scopes: duplicate scope \"sales:read\""),
             (
                 good().expires_at(Some(i64::MAX)),
                 "expires_at: expected a year from 0 to 9999; found 9223372036854775807 ms",
@@ -605,7 +596,7 @@ fn a_revocation_is_for_good() {
         assert!((before - 1_000..=now().unix_ms).contains(&since) && since % 1_000 == 0);
         assert_eq!(says(registry, &secret(1)), Err(DenyReason::RevokedKey));
 
-        let text = "the key key_1 is revoked, and revocation is for good; create a new key";
+        let text = "the key key_1 is revoked, and revocation is permanent; create a new key";
         let patches = [KeyPatch::new(), KeyPatch::new().enabled(true), KeyPatch::new().expires_at(None)];
         for patch in patches {
             refused(registry.update("key_1", &patch), ErrorKind::Conflict, text);
@@ -667,7 +658,7 @@ fn a_key_that_is_not_there_is_not_found() {
             ("key_1\n", "\"key_1\\n\""),
             ("key_12345678901234567890123456789012345678901234567890", "\"key_123456789012345678901234567890123456\""),
         ] {
-            let text = format!("there is no key with the id {shown}");
+            let text = format!("no key has the id {shown}");
             refused(registry.update(id, &KeyPatch::new()), ErrorKind::NotFound, &text);
             refused(registry.rotate(id, 0), ErrorKind::NotFound, &text);
             refused(registry.revoke(id), ErrorKind::NotFound, &text);
@@ -769,7 +760,7 @@ fn an_edit_that_fails_changes_nothing() {
             everything(edit)?;
             edit.enable("key_2")
         });
-        refused(failed, ErrorKind::NotFound, "there is no key with the id \"key_2\"");
+        refused(failed, ErrorKind::NotFound, "no key has the id \"key_2\"");
         // An error of the host's own is handed on.
         let own = KeyPatch::from_json(b"[]").unwrap_err();
         let failed: Result<(), Error> = registry.edit(|edit| everything(edit).and(Err(own.clone())));

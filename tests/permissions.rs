@@ -301,7 +301,7 @@ fn a_registry_is_made_only_where_nothing_is() {
         leave(&file);
         let before = fs::read(&file).ok();
         let error = Registry::init(&file, Options::default()).err().expect("it was made");
-        let text = format!("{file:?}: there is a file already; open that");
+        let text = format!("{file:?}: file already exists; open it instead");
         assert_eq!((error.kind(), error.to_string()), (ErrorKind::Conflict, text), "{what}");
         assert_eq!(fs::read(&file).ok(), before, "{what}");
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "{what}: and no lock is left beside it");

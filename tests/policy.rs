@@ -70,8 +70,7 @@ fn a_refusal_says_which_entry_which_member_where_and_what_was_expected() {
         let error = Policy::from_json(path(text).as_bytes()).unwrap_err();
         // The place is where the path ends.
         let column = r#""routes": [{"method": "GET", "path": """#.len() + text.len();
-        let expected =
-            format!("the policy: routes, number 1, member `path`: {why}; found {text:?} at line 2 column {column}");
+        let expected = format!("the policy: route 1: member `path`: {why}; found {text:?} at line 2 column {column}");
         assert_eq!((error.kind(), error.to_string()), (ErrorKind::Format, expected));
     }
     let backslash = Policy::from_json(path("/a\\b").as_bytes()).unwrap_err().to_string();
@@ -84,74 +83,71 @@ fn a_refusal_says_which_entry_which_member_where_and_what_was_expected() {
     let cases = [
         (
             "[]".into(),
-            "invalid type: sequence, expected a policy, an object with the members scopes and routes at line 1 column 0",
+            "expected a policy, an object with the members scopes and routes; found an array at line 1 column 1",
         ),
-        ("{}".into(), "the member `scopes` is missing at line 1 column 2"),
-        (r#"{"scopes": []}"#.into(), "the member `routes` is missing at line 1 column 14"),
-        (
-            r#"{"scopes": [], "scopes": []}"#.into(),
-            "the member `scopes` is there twice; expected once at line 1 column 23",
-        ),
+        ("{}".into(), "missing member `scopes` at line 1 column 2"),
+        (r#"{"scopes": []}"#.into(), "missing member `routes` at line 1 column 14"),
+        (r#"{"scopes": [], "scopes": []}"#.into(), "duplicate member `scopes` at line 1 column 23"),
         (
             r#"{"scopes": [], "x": 1}"#.into(),
-            "there is no member \"x\"; expected one of scopes, routes at line 1 column 18",
+            "unknown member \"x\"; expected one of scopes, routes at line 1 column 18",
         ),
         (
             r#"{"scopes": [{"title": "a"}]}"#.into(),
-            "there is no member \"title\"; expected one of name, includes, writes at line 1 column 20",
+            "scope 1: unknown member \"title\"; expected one of name, includes, writes at line 1 column 20",
         ),
-        (r#"{"scopes": [{}]}"#.into(), "the member `name` is missing at line 1 column 14"),
+        (r#"{"scopes": [{}]}"#.into(), "scope 1: missing member `name` at line 1 column 14"),
         (
             r#"{"scopes": [["a"]]}"#.into(),
-            "invalid type: sequence, expected a scope, an object with the member name at line 1 column 12",
+            "scope 1: expected a scope, an object with the member name; found an array at line 1 column 13",
         ),
         (
             r#"{"scopes": [{"name": "a", "writes": null}]}"#.into(),
-            "invalid type: null, expected a boolean at line 1 column 40",
+            "scope 1: member `writes`: expected a boolean; found null at line 1 column 40",
         ),
         (
             routes(r#"{"method": "GET", "path": "/a", "scope": "a:read", "verb": 1}"#),
-            "there is no member \"verb\"; expected one of method, path, scope, writes at line 2 column 68",
+            "route 1: unknown member \"verb\"; expected one of method, path, scope, writes at line 2 column 68",
         ),
-        (routes(r#"{"method": "GET", "path": "/a"}"#), "the member `scope` is missing at line 2 column 42"),
+        (routes(r#"{"method": "GET", "path": "/a"}"#), "route 1: missing member `scope` at line 2 column 42"),
         (
             "{\"routes\": [],\n\"scopes\": [{\"name\": \"a\"},\n{\"name\": \"a\"}]}".into(),
-            "scopes, number 2, member `name`: the scope \"a\" is there twice at line 3 column 12",
+            "scope 2: member `name`: duplicate scope \"a\" at line 3 column 12",
         ),
         (
             "{\"routes\": [],\n\"scopes\": [{\"name\": \"a b\"}]}".into(),
-            "scopes, number 1, member `name`: a scope's name has 1 to 63 visible ASCII characters; found \"a b\" at line 2 column 25",
+            "scope 1: member `name`: a scope's name has 1 to 63 visible ASCII characters; found \"a b\" at line 2 column 25",
         ),
         (
             "{\"routes\": [],\n\"scopes\": [{\"name\": \"ab\",\n\"includes\": [\"a\"]}]}".into(),
-            "scopes, number 1, member `includes`: there is no scope \"a\"; expected one of ab at line 3 column 17",
+            "scope 1: member `includes`: unknown scope \"a\"; expected one of ab at line 3 column 16",
         ),
         (
             routes(&route("GET", "/a", "a")),
-            "routes, number 1, member `scope`: there is no scope \"a\"; expected one of a:read, a:write at line 2 column 55",
+            "route 1: member `scope`: unknown scope \"a\"; expected one of a:read, a:write at line 2 column 55",
         ),
         (
             routes(&route("get", "/a", "a:read")),
-            "routes, number 1, member `method`: a method is 1 to 32 capital letters, \"-\" or \"_\"; found \"get\" at line 2 column 27",
+            "route 1: member `method`: a method is 1 to 32 capital letters, \"-\" or \"_\"; found \"get\" at line 2 column 27",
         ),
         // What is behind the value makes no difference to its place.
         (
             format!(
                 "{{{scopes},\n\"routes\": [\n{{\"method\": \"GET\", \"path\": \"/a\",\n\"scope\": \"a\"\n\n}}\n]}}"
             ),
-            "routes, number 1, member `scope`: there is no scope \"a\"; expected one of a:read, a:write at line 4 column 12",
+            "route 1: member `scope`: unknown scope \"a\"; expected one of a:read, a:write at line 4 column 12",
         ),
         (
             "{\"routes\": [],\n\"scopes\": [{\"name\": \"ab\",\n\"includes\": [\n\"a\"\n]\n}]}".into(),
-            "scopes, number 1, member `includes`: there is no scope \"a\"; expected one of ab at line 5 column 1",
+            "scope 1: member `includes`: unknown scope \"a\"; expected one of ab at line 4 column 3",
         ),
         (
             two(route("GET", "/a", "a:read"), route("GET", "/a", "a:write")),
-            "routes, number 2, member `path`: there are two routes for GET /a at line 3 column 30",
+            "route 2: member `path`: route 1 already serves GET /a at line 3 column 30",
         ),
         (
             two(route("GET", "/a/{id}", "a:read"), route("GET", "/a/{other}", "a:read")),
-            "routes, number 2, member `path`: there are two routes for GET /a/{other} at line 3 column 38",
+            "route 2: member `path`: route 1 already serves GET /a/{other} at line 3 column 38",
         ),
     ];
     for (json, expected) in cases {
@@ -203,7 +199,7 @@ fn a_policy_has_bounds() {
     assert!(
         error
             .to_string()
-            .starts_with("the policy: scopes, number 65, member `name`: a policy has at most 64 scopes at line 1")
+            .starts_with("the policy: member `scopes`: expected at most 64 scopes; found one more at line 1")
     );
 
     assert!(read(scopes(1), routes(4_096)).is_ok());
@@ -212,7 +208,7 @@ fn a_policy_has_bounds() {
     assert!(
         error
             .to_string()
-            .starts_with("the policy: routes, number 4097, member `path`: a policy has at most 4096 routes at line 1")
+            .starts_with("the policy: member `routes`: expected at most 4096 routes; found one more at line 1")
     );
 
     assert!(with_path(512).is_ok());
@@ -253,19 +249,13 @@ fn options_are_read_strictly() {
     assert_eq!((own.policy.scopes().collect::<Vec<_>>(), own.read_only), (vec!["a"], false));
 
     let cases = [
-        ("", "EOF while parsing a value at line 1 column 0"),
-        ("null", "invalid type: null, expected an object of options, policy and read_only at line 1 column 4"),
-        ("{} {}", "trailing characters at line 1 column 4"),
-        (
-            r#"{"readonly": true}"#,
-            "there is no member \"readonly\"; expected one of policy, read_only at line 1 column 11",
-        ),
-        (r#"{"read_only": 1}"#, "invalid type: integer `1`, expected a boolean at line 1 column 15"),
-        (r#"{"read_only": null}"#, "invalid type: null, expected a boolean at line 1 column 18"),
-        (
-            r#"{"read_only": true, "read_only": true}"#,
-            "the member `read_only` is there twice; expected once at line 1 column 31",
-        ),
+        ("", "not JSON: EOF while parsing a value at line 1 column 0"),
+        ("null", "expected an object of options, policy and read_only; found null at line 1 column 4"),
+        ("{} {}", "not JSON: trailing characters at line 1 column 4"),
+        (r#"{"readonly": true}"#, "unknown member \"readonly\"; expected one of policy, read_only at line 1 column 11"),
+        (r#"{"read_only": 1}"#, "member `read_only`: expected a boolean; found 1 at line 1 column 15"),
+        (r#"{"read_only": null}"#, "member `read_only`: expected a boolean; found null at line 1 column 18"),
+        (r#"{"read_only": true, "read_only": true}"#, "duplicate member `read_only` at line 1 column 31"),
     ];
     for (json, expected) in cases {
         let error = Options::from_json(json.as_bytes()).unwrap_err();
@@ -557,7 +547,8 @@ proptest! {
         let second = (1..routes.len()).find(|number| routes[..*number].contains(&routes[*number]));
         if let Some(second) = second {
             let text = read.unwrap_err().to_string();
-            let expected = format!("the policy: routes, number {}, member `path`: there are two routes for ", second + 1);
+            let expected = format!("the policy: route {}: member `path`: route ", second + 1);
+            prop_assert!(text.contains(" already serves "), "{}", text);
             prop_assert!(text.starts_with(&expected), "{}", text);
             return Ok(());
         }

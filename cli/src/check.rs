@@ -89,7 +89,7 @@ pub(crate) fn run(context: &Context, asked: &Check) -> Outcome<Option<Exit>> {
 fn scope(registry: &Registry, name: &str) -> Outcome<Scope> {
     let unknown = || {
         let known: Vec<&str> = registry.policy().scopes().collect();
-        Failure::usage(format!("--scope: there is no scope {name:?}; expected one of {}", known.join(", ")))
+        Failure::usage(format!("--scope: unknown scope {name:?}; expected one of {}", known.join(", ")))
     };
     registry.scope(name).ok_or_else(unknown)
 }

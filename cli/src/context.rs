@@ -12,7 +12,7 @@ use crate::progress::Progress;
 use crate::source;
 
 /// Part of the library's message about a scope that the policy does not have.
-const UNKNOWN_SCOPE: &str = "there is no scope ";
+const UNKNOWN_SCOPE: &str = "unknown scope ";
 
 pub(crate) struct Context {
     common: Common,

@@ -51,7 +51,7 @@ fn list(context: &Context, store: Option<&str>) -> Outcome {
 }
 
 fn show(context: &Context, id: &str) -> Outcome {
-    let unknown = || Failure::new(Exit::NotFound, format!("there is no key with the id {id:?}"));
+    let unknown = || Failure::new(Exit::NotFound, format!("no key has the id {id:?}"));
     let record = context.open(true)?.get(id).ok_or_else(unknown)?;
     print_record(context, &record)
 }

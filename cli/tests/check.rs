@@ -189,7 +189,7 @@ fn what_is_not_named_is_left_out() {
 
     check(&place, &["--method", "GET"], &key).failed(2, "--target <PATH>");
     check(&place, &["--scope", "products:read", "--method", "GET"], &key).failed(2, "cannot be used with");
-    check(&place, &["--scope", "product:read"], &key).failed(2, "there is no scope \"product:read\"; expected one of");
+    check(&place, &["--scope", "product:read"], &key).failed(2, "unknown scope \"product:read\"; expected one of");
     run(bpos().arg("check").args(ROUTED), key.as_bytes()).failed(2, "no registry given");
 }
 

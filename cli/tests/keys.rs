@@ -34,7 +34,7 @@ fn init_makes_a_private_file_once() {
     assert!(named.out.starts_with("created ") && named.out.contains("keys.json"), "{}", named.out);
     assert!(named.err.contains("next: bpos key create --name "), "the environment names it: {}", named.err);
     assert_eq!(place.document(), json!({"version": 1, "revision": 0, "keys": []}));
-    place.run(["init"]).failed(5, "there is a file already");
+    place.run(["init"]).failed(5, "file already exists");
     place.run(["init", "nowhere/keys.json"]).failed(3, "No such file");
 }
 
@@ -93,8 +93,8 @@ fn create_refuses_what_no_key_can_be() {
     let place = Place::new();
     let before = place.read();
     for (more, said) in [
-        (&["--scope", "sale:read"][..], "there is no scope \"sale:read\"; expected one of products:read"),
-        (&["--scope", "products:read", "--scope", "products:read"], "is there twice"),
+        (&["--scope", "sale:read"][..], "unknown scope \"sale:read\"; expected one of products:read"),
+        (&["--scope", "products:read", "--scope", "products:read"], "duplicate scope"),
         (&["--scope", "products:read", "--rate-limit", "0"], "expected 1 to 1000"),
         (&["--scope", "products:read", "--rate-limit", "1001"], "expected 1 to 1000"),
         (&["--scope", "products:read", "--rate-limit", "many"], "invalid value 'many'"),
@@ -183,7 +183,7 @@ fn show_tells_everything_but_the_secret() {
         assert!(shown.out.contains(part), "expected {part:?} in {shown:?}");
     }
     assert!(!shown.out.contains(&key));
-    place.run(["key", "show", "key_nobody"]).failed(4, "there is no key with the id \"key_nobody\"");
+    place.run(["key", "show", "key_nobody"]).failed(4, "no key has the id \"key_nobody\"");
 }
 
 #[test]
@@ -216,7 +216,7 @@ fn update_changes_what_is_named() {
     update(&["--rate-limit", "1001"]).failed(2, "expected 1 to 1000");
     place.run(["key", "update", "key_nobody", "--rate-limit", "5"]).failed(4, "key_nobody");
     place.run(["key", "revoke", &id]).done();
-    update(&["--rate-limit", "5"]).failed(5, "revocation is for good");
+    update(&["--rate-limit", "5"]).failed(5, "revocation is permanent");
 }
 
 #[test]
@@ -240,7 +240,7 @@ fn several_keys_change_together_or_not_at_all() {
     place.run(["key", "revoke", &one, &two]).done();
     assert_eq!(states(), ["revoked", "revoked"]);
     place.run(["key", "revoke", &one]).done();
-    place.run(["key", "enable", &one]).failed(5, "revocation is for good");
+    place.run(["key", "enable", &one]).failed(5, "revocation is permanent");
 }
 
 #[test]
@@ -277,7 +277,7 @@ fn rotate_gives_another_secret_and_time_to_change() {
     place.run(["key", "rotate", &id, "--grace", "2y"]).failed(2, "at most");
     place.run(["key", "rotate", "key_nobody", "--grace", "0"]).failed(4, "key_nobody");
     place.run(["key", "revoke", &id]).done();
-    place.run(["key", "rotate", &id, "--grace", "0"]).failed(5, "revocation is for good");
+    place.run(["key", "rotate", &id, "--grace", "0"]).failed(5, "revocation is permanent");
 }
 
 #[test]
@@ -320,7 +320,7 @@ fn a_policy_brings_its_own_scopes() {
     let words = |scope| create(&["--policy", "policy.json", "--scope", scope]);
     place.run(words("orders:write")).done();
     place.run(words("products:read")).failed(2, "expected one of orders:read, orders:write");
-    place.run(["key", "list"]).failed(7, "there is no scope \"orders:write\"");
+    place.run(["key", "list"]).failed(7, "unknown scope \"orders:write\"");
     let mut command = bpos();
     command.env("BPOS_REGISTRY", place.registry()).env("BPOS_POLICY", place.path("policy.json"));
     assert_eq!(run(command.args(["key", "list", "--json"]), b"").done().json()[0]["scopes"], json!(["orders:write"]));
@@ -338,7 +338,7 @@ fn a_policy_brings_its_own_scopes() {
     assert_eq!(scopes[3], json!({"name": "sales:read", "id": 3, "includes": [], "writes": false}));
     place.run(["scopes", "--policy", "gone.json"]).failed(3, "gone.json");
     place.write("policy.json", "{}");
-    place.run(["scopes", "--policy", "policy.json"]).failed(7, "the member `scopes` is missing");
+    place.run(["scopes", "--policy", "policy.json"]).failed(7, "missing member `scopes`");
 }
 
 const ORDERS: &str =
@@ -355,7 +355,7 @@ fn a_scope_that_no_policy_was_named_for_says_how_to_name_one() {
     place.run(["key", "update", &id, "--scope", "orders:read"]).failed(2, hint);
     place.run(["check", "--scope", "orders:read"]).failed(2, hint);
     let of_the_policy = create(&["--policy", "policy.json", "--scope", "products:read"]);
-    let refused = place.run(of_the_policy).failed(7, "there is no scope");
+    let refused = place.run(of_the_policy).failed(7, "unknown scope");
     assert!(!refused.err.contains(hint), "a policy was named: {refused:?}");
     assert!(!place.run(["key", "show", "key_nobody"]).failed(4, "key_nobody").err.contains(hint));
 
@@ -364,7 +364,7 @@ fn a_scope_that_no_policy_was_named_for_says_how_to_name_one() {
     place.run(create(&orders)).done();
     place.run(["key", "list", "--registry", "orders.json"]).failed(7, hint);
     let lint = place.run(["lint", "orders.json"]);
-    assert!(lint.code == 1 && lint.out.contains("there is no scope") && lint.err.contains(hint), "{lint:?}");
+    assert!(lint.code == 1 && lint.out.contains("unknown scope") && lint.err.contains(hint), "{lint:?}");
     place.write("wrong.json", ORDERS.replace(r#"["orders:read"]"#, r#"["order:read"]"#));
     let lint = place.run(["lint", "wrong.json"]);
     assert!(lint.code == 1 && !lint.err.contains(hint), "a policy's own mistake: {lint:?}");

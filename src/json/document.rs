@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde::ser::Serializer;
 
 use super::dates::date_text;
-use super::forms::{date, rate_limit};
+use super::forms::{date, rate_limit, unwritable};
 use super::reader::{Object, Reader, Value, findings, read};
 use crate::error::{Error, ErrorKind};
 use crate::key::{
@@ -241,10 +241,6 @@ pub(crate) fn write(revision: u64, policy: &Policy, keys: &[(&Digest, &Record)])
     let mut json = serde_json::to_vec_pretty(&written).map_err(|error| unwritable(&error))?;
     json.push(b'\n');
     Ok(json)
-}
-
-pub(super) fn unwritable(error: &serde_json::Error) -> Error {
-    Error::new(ErrorKind::Format, format!("cannot write JSON: {error}"))
 }
 
 #[derive(Serialize)]

@@ -5,7 +5,6 @@ use serde::ser::Serializer;
 use zeroize::Zeroizing;
 
 use super::dates::{date_text, parse_date};
-use super::document::unwritable;
 use super::reader::{Reader, Value, read};
 use crate::error::{Error, ErrorKind};
 #[cfg(feature = "ffi")]
@@ -222,6 +221,10 @@ impl Stats {
         let written = WrittenStats { keys, revision, allowed, denied: Denied(self.denied().collect()) };
         serde_json::to_vec(&written).map_err(|error| unwritable(&error))
     }
+}
+
+pub(super) fn unwritable(error: &serde_json::Error) -> Error {
+    Error::new(ErrorKind::Format, format!("cannot write JSON: {error}"))
 }
 
 #[derive(Serialize)]

@@ -26,7 +26,7 @@ pub(super) struct Reader<'a> {
     findings: Vec<Error>,
     /// The text breaks off or is no JSON from some place on: what is missing may stand behind it.
     is_broken: bool,
-    /// With so many findings, reading stops.
+    /// With so many findings in a list, no further item of it is read.
     limit: usize,
 }
 
@@ -43,14 +43,14 @@ pub(super) struct Object<'a> {
 /// The members of an object as they stand: names and values.
 pub(super) struct Entries<'a>(Vec<(Value<'a>, Value<'a>)>);
 
-/// Reads a text by a function that gives `None` only after it reported a fault: the first one is the error.
+/// Reads a text by a function that gives `None` only after it reported a fault: the first one in the text is the error.
 pub(super) fn read<'a, T>(
     json: &'a [u8],
     what: &'static str,
     value: impl FnOnce(&mut Reader<'a>, Value<'a>) -> Option<T>,
 ) -> Result<T, Error> {
     let (read, findings) = read_up_to(1, json, what, value);
-    match (read, findings.into_iter().next()) {
+    match (read, findings.into_iter().min_by_key(|finding| (finding.line(), finding.column()))) {
         (_, Some(first)) => Err(first),
         (Some(read), None) => Ok(read),
         (None, None) => Err(Error::new(ErrorKind::Format, "unreadable").within(what)),
@@ -91,16 +91,13 @@ fn read_up_to<'a, T>(
         reader.not_json(&error);
     }
     reader.is_broken = !reader.findings.is_empty();
-    let read = if reader.is_done() { None } else { value(&mut reader, Value(text.trim_ascii())) };
+    let value_text = Value(text.trim_ascii());
+    let is_readable = !reader.is_broken || (limit > 1 && value_text.0.starts_with('{'));
+    let read = if is_readable { value(&mut reader, value_text) } else { None };
     (read, reader.findings)
 }
 
 impl<'a> Reader<'a> {
-    /// Whether there is no need to read on.
-    pub(super) fn is_done(&self) -> bool {
-        self.findings.len() >= self.limit
-    }
-
     /// Reports a fault of a value.
     pub(super) fn fault(&mut self, value: Value<'a>, message: impl fmt::Display) {
         self.fault_at(self.end_of(value), ErrorKind::Format, message);
@@ -119,7 +116,7 @@ impl<'a> Reader<'a> {
     }
 
     fn fault_at(&mut self, end: usize, kind: ErrorKind, message: impl fmt::Display) {
-        if self.is_done() {
+        if self.findings.len() == MAX_FINDINGS {
             return;
         }
         let message = presentable(&format!("{}{message}", self.within));
@@ -257,6 +254,7 @@ impl<'a> Reader<'a> {
     ) -> Option<Vec<T>> {
         let mut sound = Vec::new();
         let mut index = 0;
+        let last = self.findings.len() + self.limit;
         let mut each = |item| {
             if index == most {
                 let at = self.end_of(item);
@@ -266,7 +264,7 @@ impl<'a> Reader<'a> {
             }
             sound.extend(read(self, index, item));
             index += 1;
-            !self.is_done()
+            self.findings.len() < last
         };
         if value.each_item(&mut each) {
             return Some(sound);
