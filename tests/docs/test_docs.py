@@ -212,10 +212,11 @@ class Links(unittest.TestCase):
 
 
 class Names(unittest.TestCase):
-    def check(self, readme, sources):
-        """What is said of a README, with sources that define the functions that they name."""
+    def check(self, page, sources):
+        """What is said of a docs/keys.md, with sources that define the functions that they name."""
         with tempfile.TemporaryDirectory() as folder:
-            files = {"README.md": readme, "src/registry.rs": "    pub fn {}(&self)", "include/bpos.hpp": "    void {}();",
+            files = {"docs/keys.md": page, "src/lib.rs": "    pub fn {}(&self)",
+                     "src/registry/edit.rs": "    pub fn {}(&self)", "include/bpos.hpp": "    void {}();",
                      "bindings/go/keys.go": "func (r *Registry) {}() error",
                      "bindings/python/src/bpos/_registry.py": "    def {}(self):", "tests/c/symbols.txt": "{}"}
             for path, text in files.items():
@@ -227,20 +228,20 @@ class Names(unittest.TestCase):
             result = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
             return result.stdout.strip() if result.returncode == 0 else result.stderr.strip()
 
-    ALL = {"src/registry.rs": ["end", "edit"], "include/bpos.hpp": ["end", "edit"], "bindings/go/keys.go": ["End", "Edit"],
-           "bindings/python/src/bpos/_registry.py": ["end", "edit"], "tests/c/symbols.txt": ["bpos_end"]}
-    README = "\n## The life of a key\n\n| | Rust | C | command |\n|---|---|---|---|\n" \
+    ALL = {"src/lib.rs": ["end"], "src/registry/edit.rs": ["edit"], "include/bpos.hpp": ["end", "edit"],
+           "bindings/go/keys.go": ["End", "Edit"], "bindings/python/src/bpos/_registry.py": ["end", "edit"], "tests/c/symbols.txt": ["bpos_end"]}
+    PAGE = "\n## The life of a key\n\n| | Rust | C | command |\n|---|---|---|---|\n" \
         "| ended | `end` | `bpos_end` | `bpos end` |\n| several | `edit` | | |\n\n## More\n\n| | `other` | | |\n"
 
     def test_what_every_language_has_is_counted(self):
-        self.assertEqual(self.check(self.README, self.ALL), "9 names")
+        self.assertEqual(self.check(self.PAGE, self.ALL), "9 names")
 
     def test_what_a_language_lacks_is_told(self):
-        for path, language in (("src/registry.rs", "Rust"), ("include/bpos.hpp", "C++"),
+        for path, language in (("src/registry/edit.rs", "Rust"), ("include/bpos.hpp", "C++"),
                                ("bindings/python/src/bpos/_registry.py", "Python")):
-            self.assertEqual(self.check(self.README, {**self.ALL, path: ["end", "edited"]}), f"{language} has no edit")
-        self.assertEqual(self.check(self.README, {**self.ALL, "bindings/go/keys.go": ["End", "edit"]}), "Go has no Edit")
-        self.assertEqual(self.check(self.README, {**self.ALL, "tests/c/symbols.txt": ["bpos_ends"]}), "C has no bpos_end")
+            self.assertEqual(self.check(self.PAGE, {**self.ALL, path: ["end", "edited"]}), f"{language} has no edit")
+        self.assertEqual(self.check(self.PAGE, {**self.ALL, "bindings/go/keys.go": ["End", "edit"]}), "Go has no Edit")
+        self.assertEqual(self.check(self.PAGE, {**self.ALL, "tests/c/symbols.txt": ["bpos_ends"]}), "C has no bpos_end")
 
     def test_a_table_that_is_gone_is_told(self):
         self.assertIn("no table", self.check("## The decision", self.ALL))
