@@ -45,6 +45,7 @@ shown='^([0-9]+ (files|links|names)|Ran [0-9]+ tests|OK)'
 if [ "${#asked[@]}" = 0 ]; then
     check "what judges the pages finds what is wrong" python3 tests/docs/test_docs.py
     check "every language has the functions that docs/keys.md says it has" python3 tests/docs/names.py .
+    check "every test that docs/threats.md names is there" python3 tests/docs/threats.py .
     check "every link leads somewhere" python3 tests/docs/links.py .
 fi
 

@@ -247,5 +247,39 @@ class Names(unittest.TestCase):
         self.assertIn("no table", self.check("## The decision", self.ALL))
 
 
+class Threats(unittest.TestCase):
+    HEAD = ["# Threats", "", "| threat | defence | tests | gap |", "|---|---|---|---|"]
+
+    def check(self, *rows):
+        """What is said of a docs/threats.md with these rows, with sources that define a test in each language."""
+        with tempfile.TemporaryDirectory() as folder:
+            sources = {"docs/threats.md": "\n".join(rows), "tests/a.rs": "fn a_key_is_denied() {", "tests/c/a.c":
+                       "static void check_wrong_members(void) {", "bindings/go/a_test.go": "func TestAKey(t *testing.T) {",
+                       "src/key/mod.rs": "    fn what_is_masked_stays_masked(text: &str) {", "bindings/a.py":
+                       "def test_a_key_is_denied(self):", "target/a.rs": "fn what_was_built_is_no_test() {"}
+            for path, text in sources.items():
+                file = Path(folder, path)
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.write_text(text + "\n", encoding="utf-8")
+            command = [sys.executable, str(HERE / "threats.py"), folder]
+            result = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+            return result.stdout.strip() if result.returncode == 0 else result.stderr.strip()
+
+    def test_a_test_of_each_language_is_found(self):
+        names = ["a_key_is_denied", "check_wrong_members", "TestAKey", "what_is_masked_stays_masked", "test_a_key_is_denied"]
+        row = "| a | b | `tests/a.rs`: " + ", ".join(f"`{name}`" for name in names) + " | `a_gap_names_no_test` |"
+        self.assertEqual(self.check(*self.HEAD, row), "5 names")
+
+    def test_a_test_that_is_gone_is_told(self):
+        for name in ("a_key_is_admitted", "check_wrong", "TestAKeys", "what_was_built_is_no_test"):
+            row = f"| a | b | `tests/a.rs`: `a_key_is_denied`, `{name}` | |"
+            self.assertEqual(self.check(*self.HEAD, row), f"there is no test {name}")
+
+    def test_a_table_of_another_form_is_told(self):
+        self.assertIn("no table", self.check("# Threats"))
+        self.assertIn("not 4 columns: a", self.check(*self.HEAD, "| a | b | `a_key_is_denied` |"))
+        self.assertIn("names no tests", self.check(*self.HEAD, "| a | b | | |"))
+
+
 if __name__ == "__main__":
     unittest.main()
