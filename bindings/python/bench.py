@@ -80,7 +80,7 @@ def table() -> list[tuple[str, Call]]:
             lambda: registry.authorize("GET", "/api/v1/products", api_key=next(keys), store="yourstore"),
         ),
         (
-            "authorize, 200, all of it bytes",
+            "authorize, 200, all arguments bytes",
             lambda: registry.authorize(b"GET", b"/api/v1/products", api_key=next(presented), store=b"yourstore"),
         ),
         (
@@ -101,7 +101,7 @@ def table() -> list[tuple[str, Call]]:
             "redact, a line of 60 characters",
             lambda: bpos.redact("GET /api/v1/products?page=2 200 allowed key_4f9hQ2mZk81LxTpWv0"),
         ),
-        ("by hand: hashlib and a dict, who it is and no more", by_hand),
+        ("by hand: hashlib and a dict, only whose key it is", by_hand),
     ]
 
 

@@ -44,7 +44,8 @@ shown='^([0-9]+ (files|links|names)|Ran [0-9]+ tests|OK)'
 
 if [ "${#asked[@]}" = 0 ]; then
     check "what judges the pages finds what is wrong" python3 tests/docs/test_docs.py
-    check "every language has the functions that the README says it has" python3 tests/docs/names.py .
+    check "every language has the functions that docs/keys.md says it has" python3 tests/docs/names.py .
+    check "every test that docs/threats.md names is there" python3 tests/docs/threats.py .
     check "every link leads somewhere" python3 tests/docs/links.py .
 fi
 
@@ -82,31 +83,30 @@ done
 
 # ---- The README ----
 
-# It shows, and does not say to run, so its quickstart, its programs and the commands that build them are taken out: the
-# keys that the commands make are the ones that the programs decide on. The checkout is in ../bpos and in the folder
-# itself, and bpos is installed in ~/.local.
-block() { # LANGUAGE: the README's blocks of that language, in order
-    awk -v fence="\`\`\`$1" '$0 == fence { inside = 1; next } /^```$/ { inside = 0 } inside' README.md
+# It shows, and does not say to run, so its quickstart, its program in C and the commands that build it are taken out, and
+# from the pages their first programs in C++, Go and Python: the keys that the commands make are the ones that the
+# programs decide on. The checkout is in the folder itself, and bpos is installed in ~/.local.
+block() { # PAGE LANGUAGE [FILE]: the page's blocks of that language, in order; or the one with that file
+    awk -v fence="\`\`\`$2${3:+ $3}" '$0 == fence { inside = 1; next } /^```$/ { inside = 0 } inside' "$1"
 }
-commands() { # FIRST LAST: of the README's shell, from the line that begins with the one to that with the other
+commands() { # PAGE FIRST LAST: of its shell, from the line that begins with the one to that with the other
     local lines
-    lines=$(block sh | sed -n "\|^$1|,\|^$2|p")
-    [[ $lines == *"$2"* ]] || { echo "README.md has no commands from \`$1\` to \`$2\`" >&2; return 1; }
+    lines=$(block "$1" sh | sed -n "\|^$2|,\|^$3|p")
+    [[ $lines == *"$3"* ]] || { echo "$1 has no commands from \`$2\` to \`$3\`" >&2; return 1; }
     echo "$lines"
 }
 quickstart() {
     mkdir -p "$out/readme/go" "$out/readme/home"
     ln -s "$PREFIX" "$out/readme/home/.local"
-    ln -s "$BPOS" "$out/readme/bpos"
     ln -s "$BPOS/examples" "$out/readme/examples"
-    block c >"$out/readme/first.c"
-    block cpp >"$out/readme/first.cpp"
-    block go >"$out/readme/go/first.go"
-    block python >"$out/readme/first.py"
-    commands 'bpos init ' 'bpos key list' >"$out/readme/quickstart.sh"
-    block sh | grep '^export PKG_CONFIG_PATH=' >"$out/readme/home.sh"
-    commands 'go mod init' 'go build' >"$out/readme/go.sh"
-    commands 'cc examples' './authorize' >"$out/readme/c.sh"
+    block README.md c >"$out/readme/first.c"
+    block docs/cpp.md cpp first.cpp >"$out/readme/first.cpp"
+    block docs/go.md go first.go >"$out/readme/go/first.go"
+    block docs/python.md python first.py >"$out/readme/first.py"
+    commands README.md 'bpos init ' 'bpos key list' >"$out/readme/quickstart.sh"
+    block README.md sh | grep '^export PKG_CONFIG_PATH=' >"$out/readme/home.sh"
+    commands docs/go.md 'go mod init' 'go mod edit' >"$out/readme/go.sh"
+    commands README.md 'cc examples' './authorize' >"$out/readme/c.sh"
     cd "$out/readme"
     unset PKG_CONFIG_PATH CMAKE_PREFIX_PATH LD_LIBRARY_PATH # what the README says to do has to be enough
     local home=$HOME
@@ -117,7 +117,7 @@ quickstart() {
     gcc -std=c99 -Wall -Wextra -pedantic -Werror first.c -o first-c $(pkg-config --cflags --libs bpos)
     # shellcheck disable=SC2046
     g++ -std=c++17 -Wall -Wextra -pedantic -Werror first.cpp -o first-cpp $(pkg-config --cflags --libs bpos)
-    (cd go && . ../go.sh && cp first ../first-go)
+    (cd go && . ../go.sh && go mod tidy && go build -o ../first-go)
     printf '#!/bin/sh\nPYTHONPATH=%s exec python3 first.py\n' "$BPOS/bindings/python/src" >first-python
     chmod +x first-python
     . ./quickstart.sh
@@ -127,13 +127,13 @@ quickstart() {
         grep -q '^serve yourstore, to the key key_' answer
         API_KEY= "./first-$program" 2>&1 | grep '^deny: missing_key$'
     done
-    bpos key revoke "$(sed -n 's/^serve .* to the key //p' answer)"
+    bpos key revoke "$(sed -n 's/^serve .* to the key \(key_[0-9A-Za-z]*\).*/\1/p' answer)"
     for program in c cpp go python; do
         API_KEY=$API_KEY "./first-$program" 2>&1 | grep '^deny: revoked_key$'
     done
 }
 if [ "${#asked[@]}" = 0 ]; then
-    check "README.md, its quickstart and its programs" bash -c "$(declare -f block commands quickstart); set -euo pipefail
+    check "README.md, its quickstart and the first programs" bash -c "$(declare -f block commands quickstart); set -euo pipefail
         out='$out'; quickstart"
 fi
 

@@ -212,10 +212,11 @@ class Links(unittest.TestCase):
 
 
 class Names(unittest.TestCase):
-    def check(self, readme, sources):
-        """What is said of a README, with sources that define the functions that they name."""
+    def check(self, page, sources):
+        """What is said of a docs/keys.md, with sources that define the functions that they name."""
         with tempfile.TemporaryDirectory() as folder:
-            files = {"README.md": readme, "src/registry.rs": "    pub fn {}(&self)", "include/bpos.hpp": "    void {}();",
+            files = {"docs/keys.md": page, "src/lib.rs": "    pub fn {}(&self)",
+                     "src/registry/edit.rs": "    pub fn {}(&self)", "include/bpos.hpp": "    void {}();",
                      "bindings/go/keys.go": "func (r *Registry) {}() error",
                      "bindings/python/src/bpos/_registry.py": "    def {}(self):", "tests/c/symbols.txt": "{}"}
             for path, text in files.items():
@@ -227,23 +228,57 @@ class Names(unittest.TestCase):
             result = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
             return result.stdout.strip() if result.returncode == 0 else result.stderr.strip()
 
-    ALL = {"src/registry.rs": ["end", "edit"], "include/bpos.hpp": ["end", "edit"], "bindings/go/keys.go": ["End", "Edit"],
-           "bindings/python/src/bpos/_registry.py": ["end", "edit"], "tests/c/symbols.txt": ["bpos_end"]}
-    README = "\n## The life of a key\n\n| | Rust | C | command |\n|---|---|---|---|\n" \
+    ALL = {"src/lib.rs": ["end"], "src/registry/edit.rs": ["edit"], "include/bpos.hpp": ["end", "edit"],
+           "bindings/go/keys.go": ["End", "Edit"], "bindings/python/src/bpos/_registry.py": ["end", "edit"], "tests/c/symbols.txt": ["bpos_end"]}
+    PAGE = "\n## The life of a key\n\n| | Rust | C | command |\n|---|---|---|---|\n" \
         "| ended | `end` | `bpos_end` | `bpos end` |\n| several | `edit` | | |\n\n## More\n\n| | `other` | | |\n"
 
     def test_what_every_language_has_is_counted(self):
-        self.assertEqual(self.check(self.README, self.ALL), "9 names")
+        self.assertEqual(self.check(self.PAGE, self.ALL), "9 names")
 
     def test_what_a_language_lacks_is_told(self):
-        for path, language in (("src/registry.rs", "Rust"), ("include/bpos.hpp", "C++"),
+        for path, language in (("src/registry/edit.rs", "Rust"), ("include/bpos.hpp", "C++"),
                                ("bindings/python/src/bpos/_registry.py", "Python")):
-            self.assertEqual(self.check(self.README, {**self.ALL, path: ["end", "edited"]}), f"{language} has no edit")
-        self.assertEqual(self.check(self.README, {**self.ALL, "bindings/go/keys.go": ["End", "edit"]}), "Go has no Edit")
-        self.assertEqual(self.check(self.README, {**self.ALL, "tests/c/symbols.txt": ["bpos_ends"]}), "C has no bpos_end")
+            self.assertEqual(self.check(self.PAGE, {**self.ALL, path: ["end", "edited"]}), f"{language} has no edit")
+        self.assertEqual(self.check(self.PAGE, {**self.ALL, "bindings/go/keys.go": ["End", "edit"]}), "Go has no Edit")
+        self.assertEqual(self.check(self.PAGE, {**self.ALL, "tests/c/symbols.txt": ["bpos_ends"]}), "C has no bpos_end")
 
     def test_a_table_that_is_gone_is_told(self):
         self.assertIn("no table", self.check("## The decision", self.ALL))
+
+
+class Threats(unittest.TestCase):
+    HEAD = ["# Threats", "", "| threat | defence | tests | gap |", "|---|---|---|---|"]
+
+    def check(self, *rows):
+        """What is said of a docs/threats.md with these rows, with sources that define a test in each language."""
+        with tempfile.TemporaryDirectory() as folder:
+            sources = {"docs/threats.md": "\n".join(rows), "tests/a.rs": "fn a_key_is_denied() {", "tests/c/a.c":
+                       "static void check_wrong_members(void) {", "bindings/go/a_test.go": "func TestAKey(t *testing.T) {",
+                       "src/key/mod.rs": "    fn what_is_masked_stays_masked(text: &str) {", "bindings/a.py":
+                       "def test_a_key_is_denied(self):", "target/a.rs": "fn what_was_built_is_no_test() {"}
+            for path, text in sources.items():
+                file = Path(folder, path)
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.write_text(text + "\n", encoding="utf-8")
+            command = [sys.executable, str(HERE / "threats.py"), folder]
+            result = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+            return result.stdout.strip() if result.returncode == 0 else result.stderr.strip()
+
+    def test_a_test_of_each_language_is_found(self):
+        names = ["a_key_is_denied", "check_wrong_members", "TestAKey", "what_is_masked_stays_masked", "test_a_key_is_denied"]
+        row = "| a | b | `tests/a.rs`: " + ", ".join(f"`{name}`" for name in names) + " | `a_gap_names_no_test` |"
+        self.assertEqual(self.check(*self.HEAD, row), "5 names")
+
+    def test_a_test_that_is_gone_is_told(self):
+        for name in ("a_key_is_admitted", "check_wrong", "TestAKeys", "what_was_built_is_no_test"):
+            row = f"| a | b | `tests/a.rs`: `a_key_is_denied`, `{name}` | |"
+            self.assertEqual(self.check(*self.HEAD, row), f"there is no test {name}")
+
+    def test_a_table_of_another_form_is_told(self):
+        self.assertIn("no table", self.check("# Threats"))
+        self.assertIn("not 4 columns: a", self.check(*self.HEAD, "| a | b | `a_key_is_denied` |"))
+        self.assertIn("names no tests", self.check(*self.HEAD, "| a | b | | |"))
 
 
 if __name__ == "__main__":
