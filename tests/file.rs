@@ -114,11 +114,10 @@ fn an_empty_or_broken_file_is_an_error_that_names_it() {
     place.write(&document(1, &[record(1), record(1)]));
     let error = place.refusal(false);
     assert_eq!(error.kind(), ErrorKind::Conflict);
-    assert!(
-        error
-            .to_string()
-            .starts_with(&format!("{:?}: key 2 (key_1): another key has the same id at line 1", place.path))
-    );
+    assert!(error.to_string().starts_with(&format!(
+        "{:?}: the registry document: key 2 (key_1): member `id`: key 1 has the same id at line 1",
+        place.path
+    )));
 }
 
 #[test]

@@ -170,7 +170,7 @@ test('of changes of which one is refused none is made', function () {
     $bpos = registry();
     $new = $bpos->create(SPEC);
     $changes = [['revoke' => $new->record['id']], ['enable' => 'key_none']];
-    fails('not_found', 'change 2: there is no key with the id "key_none"', fn () => $bpos->edit($changes));
+    fails('not_found', 'change 2: no key has the id "key_none"', fn () => $bpos->edit($changes));
     same('allowed', ask($bpos, $new->key->expose())->reason);
     foreach ([['revoke' => $new->record['id']], [[]], [['erase' => 'key_none']]] as $none) {
         fails('format', '', fn () => $bpos->edit($none));
@@ -181,7 +181,7 @@ test('a name may be in any script', function () {
     same($name, registry()->create([...SPEC, 'name' => $name])->record['name']);
 });
 test('an error has the number, the name and the words of the library', function () {
-    fails('not_found', 'there is no key with the id "key_none"', fn () => registry()->revoke('key_none'));
+    fails('not_found', 'no key has the id "key_none"', fn () => registry()->revoke('key_none'));
     fails('format', 'the member `name` is missing', fn () => registry()->create([]));
     fails('invalid_argument', '', fn () => registry()->reload());
     try {
