@@ -203,7 +203,7 @@ fn a_refusal_says_which_key_which_member_where_and_what_was_expected() {
             "key 1 (key_1): unknown member \"limit\"; expected one of id, name, store, sha256, hint, scopes, rate_limit, \
              expires_at, test_mode, enabled, created_at, revoked_at, retiring at line 4 column 27",
         ),
-        (record(r#""name": "x""#), "key 1 (key_1): missing member `sha256` at line 4 column 32"),
+        (record(r#""name": "x""#), "key 1 (key_1): missing member `store` at line 4 column 32"),
         // What is behind the value makes no difference to its place.
         (
             "{\"keys\": [],\n\"version\": 2\n\n}".into(),
@@ -386,14 +386,15 @@ fn a_document_that_nests_too_deep_is_an_error() {
     for (open, close) in [("[", "]"), ("{\"keys\":", "}"), ("[{\"id\":", "}]")] {
         for depth in [8, 9, 127, 128, 129, 100_000] {
             let nested = format!("{}1{}", open.repeat(depth), close.repeat(depth));
+            // Two keys are twins, and stand before what nests.
+            let twins = format!(r#"{{"version": 1, "keys": [{0}, {0}], "x": {nested}}}"#, record(1));
+            assert_eq!(refusal(&twins).kind(), ErrorKind::Conflict, "{open} {depth}");
             for json in [
                 nested.clone(),
                 format!(r#"{{"version": 1, "keys": {nested}}}"#),
                 format!(r#"{{"version": 1, "keys": [{nested}]}}"#),
                 laid_out(&members_with_text("scopes", &nested)),
                 laid_out(&members_with_text("retiring", &nested)),
-                // The place of a conflict is looked for in the whole text.
-                format!(r#"{{"version": 1, "keys": [{0}, {0}], "x": {nested}}}"#, record(1)),
             ] {
                 assert_eq!(refusal(&json).kind(), ErrorKind::Format, "{open} {depth}");
             }

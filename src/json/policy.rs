@@ -30,7 +30,7 @@ impl Policy {
     /// ```
     /// let findings = bpos::Policy::findings(br#"{"scopes": [{"name": ""}, {"name": "a", "write": true}], "routes": []}"#);
     /// assert_eq!(findings.len(), 2);
-    /// assert_eq!((findings[1].line(), findings[1].column()), (Some(1), Some(49)));
+    /// assert_eq!((findings[1].line(), findings[1].column()), (Some(1), Some(47)));
     /// assert_eq!(findings[1].message(), "scope 2: unknown member \"write\"; expected one of name, includes, writes");
     /// ```
     #[must_use]
