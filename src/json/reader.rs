@@ -23,7 +23,8 @@ pub(super) struct Reader<'a> {
     /// Where in it the reader is: the list's item and the member, as they are shown.
     within: String,
     member: Option<&'static str>,
-    findings: Vec<Error>,
+    /// Each with where its place ends.
+    findings: Vec<(usize, Error)>,
     /// The text breaks off or is no JSON from some place on: what is missing may stand behind it.
     is_broken: bool,
     /// With so many findings in a list, no further item of it is read.
@@ -50,7 +51,7 @@ pub(super) fn read<'a, T>(
     value: impl FnOnce(&mut Reader<'a>, Value<'a>) -> Option<T>,
 ) -> Result<T, Error> {
     let (read, findings) = read_up_to(1, json, what, value);
-    match (read, findings.into_iter().min_by_key(|finding| (finding.line(), finding.column()))) {
+    match (read, findings.into_iter().next()) {
         (_, Some(first)) => Err(first),
         (Some(read), None) => Ok(read),
         (None, None) => Err(Error::new(ErrorKind::Format, "unreadable").within(what)),
@@ -63,9 +64,7 @@ pub(super) fn findings<'a, T>(
     what: &'static str,
     value: impl FnOnce(&mut Reader<'a>, Value<'a>) -> Option<T>,
 ) -> Vec<Error> {
-    let (_, mut findings) = read_up_to(MAX_FINDINGS, json, what, value);
-    findings.sort_by_key(|finding| (finding.line(), finding.column()));
-    findings
+    read_up_to(MAX_FINDINGS, json, what, value).1
 }
 
 fn read_up_to<'a, T>(
@@ -94,7 +93,7 @@ fn read_up_to<'a, T>(
     let value_text = Value(text.trim_ascii());
     let is_readable = !reader.is_broken || (limit > 1 && value_text.0.starts_with('{'));
     let read = if is_readable { value(&mut reader, value_text) } else { None };
-    (read, reader.findings)
+    (read, reader.placed())
 }
 
 impl<'a> Reader<'a> {
@@ -120,17 +119,32 @@ impl<'a> Reader<'a> {
             return;
         }
         let message = presentable(&format!("{}{message}", self.within));
-        let error = Error::new(kind, message).within(self.what).at(place(self.text, end)).of_member(self.member);
-        self.findings.push(error);
+        self.findings.push((end, Error::new(kind, message).within(self.what).of_member(self.member)));
     }
 
     fn not_json(&mut self, error: &serde_json::Error) {
         let text = error.to_string();
         let place = format!(" at line {} column {}", error.line(), error.column());
         let message = format!("not JSON: {}", presentable(text.strip_suffix(&place).unwrap_or(&text)));
+        let lines = memchr::memchr_iter(b'\n', self.text.as_bytes()).map(|end| end + 1);
+        let line = [0].into_iter().chain(lines).nth(error.line().saturating_sub(1)).unwrap_or(0);
+        self.findings.push((line + error.column(), Error::new(ErrorKind::Format, message).within(self.what)));
+    }
+
+    /// The findings in the order of the text, each with its line and column.
+    fn placed(mut self) -> Vec<Error> {
+        self.findings.sort_by_key(|(end, _)| *end);
         let number = |number| u32::try_from(number).unwrap_or(u32::MAX);
-        let place = Place { line: number(error.line()), column: number(error.column()) };
-        self.findings.push(Error::new(ErrorKind::Format, message).within(self.what).at(place));
+        let (mut read, mut line, mut start) = (0, 1, 0);
+        let placed = self.findings.into_iter().map(|(end, error)| {
+            let part = self.text.as_bytes().get(read..end.min(self.text.len())).unwrap_or_default();
+            for newline in memchr::memchr_iter(b'\n', part) {
+                (line, start) = (line + 1, read + newline + 1);
+            }
+            read += part.len();
+            error.at(Place { line: number(line), column: number(end - start) })
+        });
+        placed.collect()
     }
 
     /// Where in the text a value begins.
@@ -446,15 +460,6 @@ impl Object<'_> {
     pub(super) fn names(&self) -> impl Iterator<Item = &'static str> {
         self.members.iter().map(|(name, _)| *name)
     }
-}
-
-/// The line and the column that a text has reached after so many bytes.
-fn place(text: &str, end: usize) -> Place {
-    let before = text.as_bytes().get(..end).unwrap_or(text.as_bytes());
-    let line = memchr::memchr_iter(b'\n', before).count() + 1;
-    let column = memchr::memrchr(b'\n', before).map_or(end, |line| end - line - 1);
-    let number = |number| u32::try_from(number).unwrap_or(u32::MAX);
-    Place { line: number(line), column: number(column) }
 }
 
 /// A message that may quote the text it is about: keys in it masked, and its middle left out if it is long.

@@ -18,6 +18,12 @@ impl Registry {
     /// All or nothing: if anything is wrong with the file, what was in force stays. Keys whose id stays keep their
     /// window and their counts. A key that was revoked here stays revoked, whatever the file says.
     ///
+    /// ```no_run
+    /// let registry = bpos::Registry::open("keys.json")?;
+    /// registry.reload()?;
+    /// # Ok::<(), bpos::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// As [`Registry::open`]; [`ErrorKind::Stale`] if the file's revision is lower than the one in force;
@@ -43,6 +49,14 @@ impl Registry {
     /// It waits only where the file has changed, and then for another thread of this process that is reading or writing it,
     /// but for no other process. A file that was changed up to 20 ms before it was read is read once more: its times, which
     /// tick slowly, could hide another change. One that was refused is not read again until it changes.
+    ///
+    /// ```no_run
+    /// let registry = bpos::Registry::open("keys.json")?;
+    /// if let Err(error) = registry.reload_if_changed() {
+    ///     eprintln!("the old keys stay in force: {error}");
+    /// }
+    /// # Ok::<(), bpos::Error>(())
+    /// ```
     ///
     /// # Errors
     ///
