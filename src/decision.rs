@@ -183,43 +183,36 @@ impl Decision {
 
 impl Grant {
     /// The id of the key, for logs.
-    #[must_use]
     pub fn key_id(&self) -> &str {
         self.decision.key_id.as_str()
     }
 
     /// The store that the key belongs to.
-    #[must_use]
     pub fn store(&self) -> &str {
         self.decision.store.as_str()
     }
 
     /// The scope that the operation needed.
-    #[must_use]
     pub fn scope(&self) -> Option<Scope> {
         self.decision.scope
     }
 
     /// Whether the key is in test mode.
-    #[must_use]
     pub fn test_mode(&self) -> bool {
         self.decision.test_mode
     }
 
     /// The key's limit: requests in any 60 seconds.
-    #[must_use]
     pub fn limit(&self) -> u32 {
         self.decision.limit
     }
 
     /// How many more requests would be admitted now.
-    #[must_use]
     pub fn remaining(&self) -> u32 {
         self.decision.remaining
     }
 
     /// Whole seconds, rounded up, until the oldest counted request leaves the window and one more is free.
-    #[must_use]
     pub fn reset_s(&self) -> u32 {
         self.decision.reset_s
     }
@@ -238,55 +231,46 @@ impl Denial {
     }
 
     /// The HTTP status: 401, 403, 429 or 500.
-    #[must_use]
     pub fn status(&self) -> u16 {
         self.reason.status()
     }
 
     /// Exactly why, for the host's logs.
-    #[must_use]
     pub fn reason(&self) -> DenyReason {
         self.reason
     }
 
     /// The `code` of the body. See [`DenyReason::code`].
-    #[must_use]
     pub fn code(&self) -> &'static str {
         self.reason.code()
     }
 
     /// The key's id, for logs; only if the client proved that it holds the secret.
-    #[must_use]
     pub fn key_id(&self) -> Option<&str> {
         Some(self.decision.key_id.as_str()).filter(|id| !id.is_empty())
     }
 
     /// The key's store, if the client proved that it holds the secret. Not for the client.
-    #[must_use]
     pub fn store(&self) -> Option<&str> {
         Some(self.decision.store.as_str()).filter(|store| !store.is_empty())
     }
 
     /// The scope that the operation needed, if the decision got that far.
-    #[must_use]
     pub fn required_scope(&self) -> Option<Scope> {
         self.decision.scope
     }
 
     /// Whether the key is in test mode.
-    #[must_use]
     pub fn test_mode(&self) -> bool {
         self.decision.test_mode
     }
 
     /// The key's limit, requests in any 60 seconds, on 429; otherwise 0.
-    #[must_use]
     pub fn limit(&self) -> u32 {
         self.decision.limit
     }
 
     /// Whole seconds, rounded up and at least 1, until a request will be admitted again; only on 429.
-    #[must_use]
     pub fn retry_after_s(&self) -> Option<u32> {
         (self.reason == DenyReason::RateLimited).then_some(self.decision.reset_s)
     }
