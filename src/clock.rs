@@ -144,8 +144,7 @@ impl Calibration {
         if coarse_us >= self.valid_until_us.load(Ordering::Acquire) {
             return None;
         }
-        let us = coarse_us.saturating_add(self.ahead_us.load(Ordering::Relaxed));
-        Some((us.saturating_sub(TICK_US), us.saturating_add(LAG_US)))
+        Some(around(coarse_us.saturating_add(self.ahead_us.load(Ordering::Relaxed))))
     }
 
     fn renew(&self, coarse_us: u64, exact_us: u64) {
@@ -153,6 +152,10 @@ impl Calibration {
         self.ahead_us.store(exact_us.saturating_sub(coarse_us), Ordering::Relaxed);
         self.valid_until_us.store(coarse_us.saturating_add(CALIBRATION_VALID_US), Ordering::Release);
     }
+}
+
+fn around(us: u64) -> CoarseNow {
+    (us.saturating_sub(TICK_US), us.saturating_add(LAG_US))
 }
 
 fn wall_ms() -> i64 {

@@ -205,9 +205,9 @@ fn boxed<T>(value: T) -> Result<Box<[T; 1]>, OutOfMemory> {
 
 #[cfg(test)]
 mod tests {
-    use super::window::SPAN_US;
     use super::*;
     use crate::clock::Now;
+    use crate::limit::window::SPAN_US;
     use proptest::prelude::*;
 
     /// The contract, word for word: a list of the times of all admissions.
