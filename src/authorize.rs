@@ -16,7 +16,7 @@
 //! | 12 | the rate limit is used up | 429 | `rate_limited` |
 //! | 13 | allowed | 200 | `allowed` |
 //!
-//! "Who is it, and may it" is decided before "is there quota", and only an admitted request consumes any.
+//! Authentication and authorization come before the quota, which only an admitted request uses.
 
 use crate::clock::{Clock, Now};
 use crate::decision::{Decision, Denial, DenyReason, Grant};
@@ -29,9 +29,7 @@ use crate::sync::hazard::Reading;
 use crate::text::ScopeName;
 
 impl Registry {
-    /// Decides on a request by its method and target, now.
-    ///
-    /// Never blocks and never panics, on any bytes whatever.
+    /// Decides on a request by its method and target, now. Never blocks or panics, whatever the bytes.
     ///
     /// ```
     /// use bpos::{DenyReason, Registry, Request};
@@ -47,13 +45,26 @@ impl Registry {
     ///
     /// # Errors
     ///
-    /// A [`Denial`], with its reason and the answer to give.
+    /// A [`Denial`], with the reason and the response to send.
     pub fn authorize(&self, request: &Request<'_>) -> Result<Grant, Denial> {
         decide(self, request, Operation::Routed, self.clock())
     }
 
-    /// Like [`Registry::authorize`], at a given time, for tests and replays. Times of both methods must come from the
-    /// same clocks: a monotonic time before the key's last admission counts as that one.
+    /// Like [`Registry::authorize`], at a given time, for tests and replays. The times of both methods must come from the
+    /// same clocks: a monotonic time before the key's last admission counts as that time.
+    ///
+    /// ```
+    /// use bpos::{DenyReason, KeySpec, Now, Registry, Request};
+    ///
+    /// let registry = Registry::from_json(br#"{"version": 1, "keys": []}"#)?;
+    /// let new = registry.create(&KeySpec::new("Sync", "yourstore", ["products:read"]).rate_limit(1))?;
+    /// let request = Request::new("GET", "/api/v1/products").api_key(new.key.expose());
+    /// let at = |s: u64| Now { unix_ms: 0, monotonic_us: s * 1_000_000 };
+    /// assert!(registry.authorize_at(&request, at(1)).is_ok());
+    /// let denial = registry.authorize_at(&request, at(2)).unwrap_err();
+    /// assert_eq!((denial.reason(), denial.retry_after_s()), (DenyReason::RateLimited, Some(60)));
+    /// # Ok::<(), bpos::Error>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -62,13 +73,12 @@ impl Registry {
         decide(self, request, Operation::Routed, &now)
     }
 
-    /// Decides on a request whose scope the host names, now: for hosts that route by themselves. The request's method
-    /// is not looked at; the operation writes if the scope does. A target, where there is one, is only searched for a
-    /// key.
+    /// Decides on a request by a scope, now, for hosts that do their own routing. The method is ignored: the operation
+    /// writes if the scope does. The target, if any, is only searched for a key.
     ///
     /// # Errors
     ///
-    /// As [`Registry::authorize`]; a scope that the policy does not have is denied as [`DenyReason::Internal`].
+    /// As [`Registry::authorize`]; [`DenyReason::Internal`] if the policy has no such scope.
     pub fn authorize_scope(&self, request: &Request<'_>, scope: Scope) -> Result<Grant, Denial> {
         decide(self, request, self.named(scope)?, self.clock())
     }
@@ -84,19 +94,19 @@ impl Registry {
 }
 
 impl Registry {
-    /// The operation of a host that names its scope; a scope that the policy does not have decides before all checks.
+    /// The operation of a host that names its scope. A scope unknown to the policy is denied before all checks.
     fn named(&self, scope: Scope) -> Result<Operation, Denial> {
         let need = self.policy().need(scope);
         need.map(Operation::Named).ok_or_else(|| deny(self, self.read().lane(), DenyReason::Internal, None))
     }
 }
 
-/// How the host says what the request does.
+/// What the request does.
 #[derive(Clone, Copy)]
 enum Operation {
-    /// By method and target; the policy's routes tell the scope.
+    /// By method and target, through the policy's routes.
     Routed,
-    /// By its scope.
+    /// By scope.
     Named(Need),
 }
 
@@ -168,7 +178,7 @@ fn decide(
     }
 }
 
-/// What the checks from the malformed key on ask for.
+/// What the checks from the malformed key on need.
 struct Prepared<'r> {
     table: Reading<'r, Table>,
     digest: Digest,
@@ -176,9 +186,8 @@ struct Prepared<'r> {
     need: Option<Need>,
 }
 
-/// Works out what several checks ask for, in the order that serves the processor: the table is read between the padding
-/// and the digest, for the sake of the digest's cost, and the digest, a chain of steps that wait for each other, is under
-/// way while the rest of the key's form is seen to and the route is found.
+/// Computes what several checks need, in the order that is fastest: the atomic exchange of reading the table lets the padded
+/// block leave the store buffer, and the digest, one long dependency chain, overlaps the form check and the route lookup.
 #[inline(always)]
 fn prepare<'r>(
     registry: &'r Registry,
@@ -199,8 +208,7 @@ fn prepare<'r>(
     Prepared { table, digest, is_alphanumeric, need }
 }
 
-/// Counts a denial, for the key whose secret was proved if there is one, and says what is known: nothing of any other key.
-/// The scope is told where it was the matter.
+/// Counts a denial and describes it: with the key only if its secret was proved, and with the scope where that decided.
 #[inline]
 fn deny(registry: &Registry, lane: usize, reason: DenyReason, of: Option<(&Credential, Option<Need>)>) -> Denial {
     let Some((key, need)) = of else {
@@ -214,13 +222,13 @@ fn deny(registry: &Registry, lane: usize, reason: DenyReason, of: Option<(&Crede
 }
 
 impl Decision {
-    /// What is known of a key whose secret was proved.
+    /// Of a key whose secret was proved.
     #[inline]
     fn of(key: &Credential, scope: Option<Scope>) -> Self {
         Self { scope, test_mode: key.record.test_mode, key_id: key.record.id, store: *key.record.store, ..Self::EMPTY }
     }
 
-    /// The same, with what the window said.
+    /// The same, with the state of the window.
     #[inline]
     fn counted(key: &Credential, need: Need, remaining: u32, frees_in_us: u64) -> Self {
         Self {

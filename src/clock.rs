@@ -1,8 +1,7 @@
-//! The two times a decision needs, and who reads them.
+//! The two clocks of a decision, and who reads them.
 //!
-//! Expiry is a date, so it is held against the wall clock. The rate limit is a span, so it is held against a clock
-//! that cannot be set and that counts the time a machine sleeps. Everything below [`crate::Registry::authorize`]
-//! takes its times from a [`Clock`] that it was handed; nothing else reads one.
+//! Expiry is compared with the wall clock; the rate limit uses a clock that cannot be set and counts suspended time.
+//! Everything below [`crate::Registry::authorize`] takes its times from the [`Clock`] that it is given.
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -39,15 +38,14 @@ pub(crate) trait Clock {
     fn unix_ms(&self) -> i64;
     /// The monotonic clock, exact. Only this one may admit.
     fn monotonic_us(&self) -> u64;
-    /// The monotonic clock at a fraction of the cost: a span that is sure to hold the exact time. It may refuse
-    /// early; `None` when no cheap reading can be trusted.
+    /// A span that contains the exact monotonic time, at a fraction of the cost; `None` without a reliable cheap reading.
+    /// It may refuse, not admit.
     fn coarse_now(&self) -> Option<CoarseNow>;
 }
 
 /// The earliest and the latest that the exact time can be.
 type CoarseNow = (u64, u64);
 
-/// A moment that was handed in stands still.
 impl Clock for Now {
     fn unix_ms(&self) -> i64 {
         self.unix_ms
@@ -66,28 +64,28 @@ impl Clock for Now {
 #[derive(Debug, Default)]
 pub(crate) struct SystemClock {
     calibration: Calibration,
-    /// How far the wall clock was ahead of the monotonic one when both were last held against each other; 0 until then.
+    /// How far the wall clock was ahead of the monotonic one when both were last compared; 0 before that.
     wall_ahead_us: AtomicI64,
 }
 
 impl SystemClock {
-    /// The wall clock's time at a moment of the monotonic one, in milliseconds since 1970: the same with every call, unless
-    /// the wall clock was set. `None` for a moment to come.
+    /// The wall clock's time at a monotonic time, in milliseconds since 1970: the same with every call unless the wall clock
+    /// was set. `None` for a future time.
     pub(crate) fn date_of(&self, moment_us: u64) -> Option<i64> {
         let (before, wall, after) = (monotonic_us(), wall_us(), monotonic_us());
         let kept = self.wall_ahead_us.load(Ordering::Relaxed);
         let ahead = ahead_us(kept, wall.checked_sub_unsigned(before)?, after - before);
-        // Of two threads that hold the clocks against each other for the first time, one measures for both.
+        // If two threads compare the clocks for the first time, one measurement serves both.
         let exchanged = self.wall_ahead_us.compare_exchange(kept, ahead, Ordering::Relaxed, Ordering::Relaxed);
         let ahead = exchanged.map_or_else(|other| other, |_| ahead);
         (moment_us <= after).then(|| ahead.checked_add_unsigned(moment_us).map(|us| us.div_euclid(1_000)))?
     }
 }
 
-/// How far the wall clock is ahead: as was `kept`, unless that is nothing yet, or the clock was set since. What is measured
-/// is wrong by up to the time that passed between the readings, which is long in a thread that lost the processor.
+/// How far the wall clock is ahead: `kept`, unless there is none yet or the clock was set since. The measurement is off by
+/// up to the time between the readings, which is long in a thread that was preempted.
 fn ahead_us(kept: i64, measured: i64, passed: u64) -> i64 {
-    /// By so much a clock that was set is off at least; one that was not is off by some microseconds.
+    /// A clock that was set is off by at least this much; otherwise by microseconds.
     const SET_US: u64 = 1_000_000;
     let was_set = measured.abs_diff(kept) > SET_US && passed < SET_US / 2;
     if kept == 0 || was_set { measured } else { kept }
@@ -109,7 +107,7 @@ impl Clock for SystemClock {
         let before = coarse();
         self.calibration.coarse_now(before).or_else(|| {
             let exact = monotonic_us();
-            // A thread that lost the processor in between has measured that.
+            // A thread that was preempted in between has measured that.
             if coarse().saturating_sub(before) <= TICK_US {
                 self.calibration.renew(before, exact);
             }
@@ -123,9 +121,8 @@ impl Clock for SystemClock {
     }
 }
 
-/// How far the exact clock is ahead of the coarse one, which costs a fifth of it but lags by up to a timer tick and
-/// leaves out the time that the machine was suspended. Measured anew once the coarse clock has moved by a second, so
-/// a suspension is noticed within a second of waking.
+/// How far the exact clock is ahead of the coarse one, which costs a fifth as much but lags by up to a timer tick and
+/// excludes suspended time. Measured again after a second of the coarse clock, so a suspension is noticed within a second.
 #[derive(Debug, Default)]
 struct Calibration {
     /// The coarse time up to which `ahead_us` holds.
@@ -135,11 +132,10 @@ struct Calibration {
 
 const CALIBRATION_VALID_US: u64 = 1_000_000;
 
-/// One tick of the slowest timer: a calibration puts the exact clock ahead by at most this much too far, because the
-/// coarse reading that it started from may have been as old.
+/// One tick of the slowest timer: the age that a calibration's coarse reading may have had.
 const TICK_US: u64 = 10_000;
 
-/// Five ticks: how far a coarse reading may lag when the machine is slow to deliver them.
+/// Five ticks: how far a coarse reading may lag on a busy machine.
 const LAG_US: u64 = 50_000;
 
 impl Calibration {
@@ -152,7 +148,7 @@ impl Calibration {
     }
 
     fn renew(&self, coarse_us: u64, exact_us: u64) {
-        // The offset first: whoever sees the new validity sees this offset or a later one.
+        // The offset first: a thread that sees the new validity sees this offset or a later one.
         self.ahead_us.store(exact_us.saturating_sub(coarse_us), Ordering::Relaxed);
         self.valid_until_us.store(coarse_us.saturating_add(CALIBRATION_VALID_US), Ordering::Release);
     }
@@ -175,15 +171,13 @@ fn wall_us() -> i64 {
     }
 }
 
-#[cfg(any(target_os = "linux", target_os = "android"))]
 #[inline]
 fn monotonic_us() -> u64 {
-    micros(clock_gettime(ClockId::Boottime))
-}
-
-#[cfg(not(any(target_os = "linux", target_os = "android")))]
-fn monotonic_us() -> u64 {
-    micros(clock_gettime(ClockId::Monotonic))
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    const CLOCK: ClockId = ClockId::Boottime;
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    const CLOCK: ClockId = ClockId::Monotonic;
+    micros(clock_gettime(CLOCK))
 }
 
 /// A monotonic clock is never negative.

@@ -1,46 +1,76 @@
-//! The answer to a request: admitted or denied, why, and how to tell the client.
+//! The answer to a request: admitted or denied, why, and what to tell the client.
 //!
-//! What a client is told differs from what the host is told. The host gets the exact reason; the client's body never
-//! says whether an unknown key, a malformed one or a key of another store exists.
+//! The host gets the exact reason. The client's body never tells whether an unknown key, a malformed one or another
+//! store's key exists.
 
 use std::fmt;
 
 use crate::policy::Scope;
 use crate::text::{KeyId, ScopeName, Store, quoted};
 
-/// Why a request was denied, in the order of the checks: the first that fails decides.
-///
-/// Exhaustive on purpose: when a reason is added, a host's `match` stops compiling instead of guessing. The numbers
-/// are those of the C ABI and never change.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[repr(u32)]
-pub enum DenyReason {
+/// Defines the reasons: a line for each, with its number, status, name, the code that the client sees and the text.
+macro_rules! reasons {
+    ($($(#[$doc:meta])+ $variant:ident = $number:literal, $status:literal, $name:literal, $code:literal, $detail:literal;)+) => {
+        /// Why a request was denied, in the order of the checks: the first that fails decides.
+        ///
+        /// Exhaustive on purpose: a new reason is a compile error in a host's `match`. The numbers are those of the C ABI
+        /// and never change.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        #[repr(u32)]
+        pub enum DenyReason { $($(#[$doc])+ $variant = $number,)+ }
+
+        impl DenyReason {
+            /// All reasons, in the order of their numbers, which is that of the checks.
+            pub const ALL: [Self; 13] = [$(Self::$variant),+];
+
+            /// The HTTP status: 401, 403, 429, or 500 for [`DenyReason::Internal`].
+            #[must_use]
+            pub fn status(self) -> u16 {
+                match self { $(Self::$variant => $status,)+ }
+            }
+
+            /// What the client is told in words: the `detail` of its problem body.
+            fn detail(self) -> &'static str {
+                match self { $(Self::$variant => $detail,)+ }
+            }
+        }
+
+        /// The names of the reasons, by number.
+        pub(crate) const REASON_NAMES: [&str; 14] = [$($name,)+ "allowed"];
+
+        /// What a client sees instead, by number.
+        pub(crate) const REASON_CODES: [&str; 14] = [$($code,)+ "allowed"];
+    };
+}
+
+reasons! {
     /// bpos could not decide: misuse of the C ABI, no memory, or a time out of range. 500.
-    Internal = 0,
-    /// The request target's query holds a key, where logs and histories record it. 401.
-    KeyInUrl = 1,
-    /// There is no key, or an empty one. 401.
-    MissingKey = 2,
+    Internal = 0, 500, "internal", "internal", "The request could not be authorized.";
+    /// The query of the request target contains a key, where logs and histories record it. 401.
+    KeyInUrl = 1, 401, "key_in_url", "key_in_url", "An API key must not be sent in the URL. \
+        Send it in the X-API-Key header, and replace this key: it may have been logged.";
+    /// No key, or an empty one. 401.
+    MissingKey = 2, 401, "missing_key", "missing_key", "Send an API key in the X-API-Key header.";
     /// The key is not `bpos_` and 16 to 123 ASCII letters and digits. 401.
-    MalformedKey = 3,
-    /// The registry does not hold the key's digest. 401.
-    UnknownKey = 4,
-    /// The key was revoked, for good. 401.
-    RevokedKey = 5,
+    MalformedKey = 3, 401, "malformed_key", "invalid_key", "The API key is not valid.";
+    /// The key's digest is not in the registry. 401.
+    UnknownKey = 4, 401, "unknown_key", "invalid_key", "The API key is not valid.";
+    /// The key was revoked, which is permanent. 401.
+    RevokedKey = 5, 401, "revoked_key", "revoked_key", "The API key has been revoked.";
     /// The key is disabled for now. 401.
-    DisabledKey = 6,
-    /// The key's expiry, or a rotated-out secret's end of grace, has come. 401.
-    ExpiredKey = 7,
+    DisabledKey = 6, 401, "disabled_key", "disabled_key", "The API key is disabled.";
+    /// The key has expired, or the grace period of a rotated-out secret is over. 401.
+    ExpiredKey = 7, 401, "expired_key", "expired_key", "The API key has expired.";
     /// The key belongs to another store than the request's. 401.
-    WrongStore = 8,
+    WrongStore = 8, 401, "wrong_store", "invalid_key", "The API key is not valid.";
     /// No route of the policy matches the method and the path. 403.
-    UnmappedRoute = 9,
-    /// The key lacks the scope that the route needs. 403.
-    InsufficientScope = 10,
+    UnmappedRoute = 9, 403, "unmapped_route", "unmapped_route", "No scope grants access to this endpoint.";
+    /// The key lacks the scope that the route requires. 403.
+    InsufficientScope = 10, 403, "insufficient_scope", "insufficient_scope", "The API key lacks the scope that this endpoint needs.";
     /// The key is in test mode, and the operation writes. 403.
-    TestMode = 11,
-    /// As many requests as the key's limit were admitted in the last 60 seconds. 429.
-    RateLimited = 12,
+    TestMode = 11, 403, "test_mode", "test_mode", "The API key is in test mode and can only read.";
+    /// The key's limit of requests was admitted in the last 60 seconds. 429.
+    RateLimited = 12, 429, "rate_limited", "rate_limited", "The API key's rate limit is used up.";
 }
 
 /// How many reasons there are.
@@ -50,64 +80,18 @@ pub(crate) const DENY_REASONS: usize = DenyReason::ALL.len();
 #[cfg(feature = "ffi")]
 pub(crate) const ALLOWED: u32 = 13;
 
-/// The names of the reasons, by number.
-pub(crate) const REASON_NAMES: [&str; 14] = [
-    "internal",
-    "key_in_url",
-    "missing_key",
-    "malformed_key",
-    "unknown_key",
-    "revoked_key",
-    "disabled_key",
-    "expired_key",
-    "wrong_store",
-    "unmapped_route",
-    "insufficient_scope",
-    "test_mode",
-    "rate_limited",
-    "allowed",
-];
-
-/// What a client may be told of them, by number. These keys are not told apart: a client that guesses learns nothing.
-#[expect(clippy::indexing_slicing, reason = "worked out by the compiler: out of range does not compile")]
-pub(crate) const REASON_CODES: [&str; 14] = {
-    let mut codes = REASON_NAMES;
-    codes[DenyReason::MalformedKey as usize] = "invalid_key";
-    codes[DenyReason::UnknownKey as usize] = "invalid_key";
-    codes[DenyReason::WrongStore as usize] = "invalid_key";
-    codes
-};
-
 impl DenyReason {
-    /// The first reason that is counted for a key: its secret was proved. Those before count for the registry.
+    /// The first reason that is counted for a key, its secret being proved. Those before count for the registry.
     pub(crate) const FIRST_PROVED: usize = Self::RevokedKey as usize;
-
-    /// All reasons, in the order of their numbers, which is that of the checks.
-    pub const ALL: [Self; 13] = [
-        Self::Internal,
-        Self::KeyInUrl,
-        Self::MissingKey,
-        Self::MalformedKey,
-        Self::UnknownKey,
-        Self::RevokedKey,
-        Self::DisabledKey,
-        Self::ExpiredKey,
-        Self::WrongStore,
-        Self::UnmappedRoute,
-        Self::InsufficientScope,
-        Self::TestMode,
-        Self::RateLimited,
-    ];
 
     /// The reason's name for logs, such as `rate_limited`.
     #[must_use]
     pub fn name(self) -> &'static str {
-        reason_name(self as u32).unwrap_or("internal")
+        REASON_NAMES.get(self as usize).copied().unwrap_or("internal")
     }
 
-    /// What a client may be told of it, such as `rate_limited`: the `code` of [`Denial::body`], for hosts that write a body
-    /// of their own. `invalid_key` stands for a malformed key, an unknown one and one of another store, which a client must
-    /// not tell apart.
+    /// What the client may know, the `code` of [`Denial::body`]: `invalid_key` for a malformed key, an unknown one and
+    /// another store's; otherwise the name.
     ///
     /// ```
     /// assert_eq!(bpos::DenyReason::UnknownKey.code(), "invalid_key");
@@ -117,44 +101,6 @@ impl DenyReason {
     pub fn code(self) -> &'static str {
         REASON_CODES.get(self as usize).copied().unwrap_or("internal")
     }
-
-    /// The HTTP status: 401, 403, 429, or 500 for [`DenyReason::Internal`].
-    #[must_use]
-    pub fn status(self) -> u16 {
-        match self {
-            Self::Internal => 500,
-            Self::KeyInUrl
-            | Self::MissingKey
-            | Self::MalformedKey
-            | Self::UnknownKey
-            | Self::RevokedKey
-            | Self::DisabledKey
-            | Self::ExpiredKey
-            | Self::WrongStore => 401,
-            Self::UnmappedRoute | Self::InsufficientScope | Self::TestMode => 403,
-            Self::RateLimited => 429,
-        }
-    }
-
-    /// What the client is told in words: the `detail` of its problem body.
-    fn detail(self) -> &'static str {
-        match self {
-            Self::Internal => "The request could not be authorized.",
-            Self::KeyInUrl => {
-                "An API key must not be sent in the URL. Send it in the X-API-Key header, and replace this key: it may \
-                 have been logged."
-            }
-            Self::MissingKey => "Send an API key in the X-API-Key header.",
-            Self::MalformedKey | Self::UnknownKey | Self::WrongStore => "The API key is not valid.",
-            Self::RevokedKey => "The API key has been revoked.",
-            Self::DisabledKey => "The API key is disabled.",
-            Self::ExpiredKey => "The API key has expired.",
-            Self::UnmappedRoute => "No scope grants access to this endpoint.",
-            Self::InsufficientScope => "The API key lacks the scope that this endpoint needs.",
-            Self::TestMode => "The API key is in test mode and can only read.",
-            Self::RateLimited => "The API key's rate limit is used up.",
-        }
-    }
 }
 
 impl fmt::Display for DenyReason {
@@ -163,12 +109,18 @@ impl fmt::Display for DenyReason {
     }
 }
 
-/// The name of a reason by its number; `None` for a number that is no reason's.
-pub(crate) fn reason_name(reason: u32) -> Option<&'static str> {
-    REASON_NAMES.get(usize::try_from(reason).ok()?).copied()
-}
-
 /// An admitted request: whose it is, and what is left of the key's limit.
+///
+/// ```
+/// # let registry = bpos::Registry::from_json(br#"{"version": 1, "keys": []}"#)?;
+/// # let new = registry.create(&bpos::KeySpec::new("Sync", "yourstore", ["products:read"]))?;
+/// let request = bpos::Request::new("GET", "/api/v1/products").api_key(new.key.expose()).store("yourstore");
+/// let grant = registry.authorize(&request)?;
+/// assert_eq!((grant.key_id(), grant.store(), grant.test_mode()), (&*new.record.id, "yourstore", false));
+/// assert_eq!((grant.scope(), grant.limit(), grant.remaining()), (Some(bpos::Scope::PRODUCTS_READ), 60, 59));
+/// assert_eq!(grant.headers()[1], ("RateLimit", format!(r#""default";r=59;t={}"#, grant.reset_s())));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, Copy)]
 #[must_use]
 pub struct Grant {
@@ -177,17 +129,27 @@ pub struct Grant {
 
 /// A denied request: why, and the answer to give.
 ///
-/// Whoever sends [`Denial::headers`] and [`Denial::body`] tells the client no more than it may know.
+/// [`Denial::headers`] and [`Denial::body`] tell the client no more than it may know.
+///
+/// ```
+/// # let registry = bpos::Registry::from_json(br#"{"version": 1, "keys": []}"#)?;
+/// let denial = registry.authorize(&bpos::Request::new("GET", "/api/v1/products")).unwrap_err();
+/// assert_eq!((denial.status(), denial.reason(), denial.code()), (401, bpos::DenyReason::MissingKey, "missing_key"));
+/// assert_eq!((denial.key_id(), denial.store(), denial.retry_after_s()), (None, None, None));
+/// assert_eq!(denial.headers()[0], ("WWW-Authenticate", r#"ApiKey realm="bpos""#.to_string()));
+/// assert!(denial.body().contains(r#""code":"missing_key""#));
+/// # Ok::<(), bpos::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy)]
 #[must_use]
 pub struct Denial {
     pub(crate) reason: DenyReason,
     pub(crate) decision: Decision,
-    /// What it names to the client on a 403.
+    /// Named to the client on a 403.
     pub(crate) scope_name: ScopeName,
 }
 
-/// What a decision found out on its way. Empty where it did not come so far.
+/// What a decision learned. Empty past the check that failed.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Decision {
     pub(crate) scope: Option<Scope>,
@@ -221,43 +183,36 @@ impl Decision {
 
 impl Grant {
     /// The id of the key, for logs.
-    #[must_use]
     pub fn key_id(&self) -> &str {
         self.decision.key_id.as_str()
     }
 
     /// The store that the key belongs to.
-    #[must_use]
     pub fn store(&self) -> &str {
         self.decision.store.as_str()
     }
 
     /// The scope that the operation needed.
-    #[must_use]
     pub fn scope(&self) -> Option<Scope> {
         self.decision.scope
     }
 
     /// Whether the key is in test mode.
-    #[must_use]
     pub fn test_mode(&self) -> bool {
         self.decision.test_mode
     }
 
     /// The key's limit: requests in any 60 seconds.
-    #[must_use]
     pub fn limit(&self) -> u32 {
         self.decision.limit
     }
 
     /// How many more requests would be admitted now.
-    #[must_use]
     pub fn remaining(&self) -> u32 {
         self.decision.remaining
     }
 
     /// Whole seconds, rounded up, until the oldest counted request leaves the window and one more is free.
-    #[must_use]
     pub fn reset_s(&self) -> u32 {
         self.decision.reset_s
     }
@@ -276,55 +231,46 @@ impl Denial {
     }
 
     /// The HTTP status: 401, 403, 429 or 500.
-    #[must_use]
     pub fn status(&self) -> u16 {
         self.reason.status()
     }
 
-    /// Exactly why. For the host's logs; [`Denial::body`] says what the client may know.
-    #[must_use]
+    /// Exactly why, for the host's logs.
     pub fn reason(&self) -> DenyReason {
         self.reason
     }
 
-    /// What the client may be told: the `code` of the body. See [`DenyReason::code`].
-    #[must_use]
+    /// The `code` of the body. See [`DenyReason::code`].
     pub fn code(&self) -> &'static str {
         self.reason.code()
     }
 
-    /// The id of the key, for logs, if the client proved that it holds the secret.
-    #[must_use]
+    /// The key's id, for logs; only if the client proved that it holds the secret.
     pub fn key_id(&self) -> Option<&str> {
         Some(self.decision.key_id.as_str()).filter(|id| !id.is_empty())
     }
 
-    /// The store that the key belongs to, if the client proved that it holds the secret. Not for the client.
-    #[must_use]
+    /// The key's store, if the client proved that it holds the secret. Not for the client.
     pub fn store(&self) -> Option<&str> {
         Some(self.decision.store.as_str()).filter(|store| !store.is_empty())
     }
 
-    /// The scope that the operation needed, if the decision came so far.
-    #[must_use]
+    /// The scope that the operation needed, if the decision got that far.
     pub fn required_scope(&self) -> Option<Scope> {
         self.decision.scope
     }
 
     /// Whether the key is in test mode.
-    #[must_use]
     pub fn test_mode(&self) -> bool {
         self.decision.test_mode
     }
 
     /// The key's limit, requests in any 60 seconds, on 429; otherwise 0.
-    #[must_use]
     pub fn limit(&self) -> u32 {
         self.decision.limit
     }
 
     /// Whole seconds, rounded up and at least 1, until a request will be admitted again; only on 429.
-    #[must_use]
     pub fn retry_after_s(&self) -> Option<u32> {
         (self.reason == DenyReason::RateLimited).then_some(self.decision.reset_s)
     }
@@ -373,10 +319,7 @@ impl Denial {
 impl fmt::Display for Denial {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}", self.status(), self.reason)?;
-        match self.key_id() {
-            Some(id) => write!(f, " (key {id})"),
-            None => Ok(()),
-        }
+        self.key_id().map_or(Ok(()), |id| write!(f, " (key {id})"))
     }
 }
 

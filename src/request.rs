@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// A request to decide on. Borrows everything, copies nothing.
+/// A request to decide on. Borrows everything.
 ///
 /// ```
 /// let header: Option<&str> = None; // the X-API-Key header, if there is one
@@ -18,13 +18,10 @@ pub struct Request<'a> {
 }
 
 impl<'a> Request<'a> {
-    /// A request with its method (`GET`) and its target as it was received: path and query, not decoded.
+    /// A request with its method (`GET`) and its target as received: path and query, not decoded.
     pub fn new(method: impl Into<Field<'a>>, target: impl Into<Field<'a>>) -> Self {
-        Self {
-            method: method.into().0.unwrap_or_default(),
-            target: target.into().0.unwrap_or_default(),
-            ..Self::default()
-        }
+        let [method, target] = [method.into(), target.into()].map(|field| field.0.unwrap_or_default());
+        Self { method, target, ..Self::default() }
     }
 
     /// The value of its `X-API-Key` header: a `&str`, a `&[u8]`, or an `Option` of one.
@@ -33,8 +30,7 @@ impl<'a> Request<'a> {
         Self { api_key: key.into().0, ..self }
     }
 
-    /// The store that it is for: a `&str`, a `&[u8]`, or an `Option` of one. `None` leaves the check out; an empty
-    /// text matches no key.
+    /// Its store: a `&str`, a `&[u8]`, or an `Option` of one. `None` skips the check; an empty text matches no key.
     #[must_use]
     pub fn store(self, store: impl Into<Field<'a>>) -> Self {
         Self { store: store.into().0, ..self }
@@ -54,36 +50,24 @@ impl fmt::Debug for Request<'_> {
     }
 }
 
-/// A part of a request, which may be absent. Made from a `&str`, a `&[u8]`, or an `Option` of one.
+/// A part of a request, which may be absent: from a `&str`, a `&String`, a `&[u8]`, or an `Option` of text or bytes.
 #[derive(Clone, Copy)]
 pub struct Field<'a>(Option<&'a [u8]>);
 
-impl<'a> From<&'a [u8]> for Field<'a> {
-    fn from(bytes: &'a [u8]) -> Self {
-        Self(Some(bytes))
-    }
+macro_rules! field_from {
+    ($($from:ty, $value:ident => $bytes:expr;)+) => {$(
+        impl<'a> From<$from> for Field<'a> {
+            fn from($value: $from) -> Self {
+                Self($bytes)
+            }
+        }
+    )+};
 }
 
-impl<'a> From<&'a str> for Field<'a> {
-    fn from(text: &'a str) -> Self {
-        Self(Some(text.as_bytes()))
-    }
-}
-
-impl<'a> From<&'a String> for Field<'a> {
-    fn from(text: &'a String) -> Self {
-        Self(Some(text.as_bytes()))
-    }
-}
-
-impl<'a> From<Option<&'a [u8]>> for Field<'a> {
-    fn from(bytes: Option<&'a [u8]>) -> Self {
-        Self(bytes)
-    }
-}
-
-impl<'a> From<Option<&'a str>> for Field<'a> {
-    fn from(text: Option<&'a str>) -> Self {
-        Self(text.map(str::as_bytes))
-    }
+field_from! {
+    &'a [u8], bytes => Some(bytes);
+    &'a str, text => Some(text.as_bytes());
+    &'a String, text => Some(text.as_bytes());
+    Option<&'a [u8]>, bytes => bytes;
+    Option<&'a str>, text => text.map(str::as_bytes);
 }

@@ -1,12 +1,12 @@
-//! Short text that is copied as one block of fixed size.
+//! Short text in a fixed-size block, and small text helpers.
 
 use std::fmt;
 
-/// Text without a NUL, shorter than `N` bytes and followed by zeros: what C reads as a string.
+/// Text without NUL, shorter than `N` bytes and padded with zeros: a C string.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Text<const N: usize>([u8; N]);
 
-/// `key_` and 20 characters, or whatever a host calls its keys: at most 31 bytes.
+/// `key_` and 20 characters, or a host's own id: at most 31 bytes.
 pub(crate) type KeyId = Text<32>;
 /// A store's name: at most 63 bytes.
 pub(crate) type Store = Text<64>;
@@ -16,7 +16,7 @@ pub(crate) type ScopeName = Text<64>;
 impl<const N: usize> Text<N> {
     pub(crate) const EMPTY: Self = Self([0; N]);
 
-    /// `None` if the text is too long, or has a NUL.
+    /// `None` if the text is too long or has a NUL.
     pub(crate) fn new(text: &str) -> Option<Self> {
         let mut bytes = [0; N];
         if text.len() >= N || text.contains('\0') {
@@ -26,11 +26,11 @@ impl<const N: usize> Text<N> {
         Some(Self(bytes))
     }
 
-    /// Whether it is these bytes, no more and no less.
+    /// Whether it is exactly these bytes.
     #[inline]
     pub(crate) fn is(&self, bytes: &[u8]) -> bool {
         match self.0.split_at_checked(bytes.len()) {
-            // The zeros behind the text are no part of it.
+            // The padding is not part of the text.
             Some((text, [0, ..])) => text == bytes && bytes.last() != Some(&0),
             _ => false,
         }
@@ -41,11 +41,11 @@ impl<const N: usize> Text<N> {
     }
 
     pub(crate) fn as_str(&self) -> &str {
-        // It was text when it came in.
+        // It was made from a str.
         std::str::from_utf8(self.as_bytes()).unwrap_or_default()
     }
 
-    /// The text and the zeros behind it.
+    /// The text with its padding.
     #[cfg(feature = "ffi")]
     pub(crate) fn padded(&self) -> &[u8; N] {
         &self.0

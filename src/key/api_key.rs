@@ -1,4 +1,4 @@
-//! An API key as a request presents it: its form, and the block that is hashed.
+//! A presented API key: its form, and the block that is hashed.
 
 use sha2::{Digest as _, Sha256};
 
@@ -33,29 +33,29 @@ impl<'a> ApiKey<'a> {
     /// Whether all of the secret is letters and digits.
     #[inline]
     pub(crate) fn is_alphanumeric(self) -> bool {
-        // The length that keys are made in, told to the compiler.
+        // The usual length, known to the compiler.
         match (self.0.last_chunk::<36>(), self.0.len()) {
             (Some(secret), 41) => all_alphanumeric(secret),
             _ => self.0.strip_prefix(PREFIX).is_some_and(all_alphanumeric),
         }
     }
 
-    /// Makes the key ready for hashing, in a block of zeros.
+    /// Prepares the key for hashing, in a block of zeros.
     #[inline(always)]
     pub(crate) fn padded_block(self, block: &'a mut Block) -> PaddedBlock<'a> {
         if pad(self.0, block) { PaddedBlock::Whole(block) } else { PaddedBlock::TooLong(self.0) }
     }
 }
 
-/// A key that is ready for hashing. Most are short enough for one block of SHA-256, with its padding.
+/// A key ready for hashing. Most fit in one block of SHA-256 with its padding.
 pub(crate) enum PaddedBlock<'a> {
     Whole(&'a Block),
     TooLong(&'a [u8]),
 }
 
 impl PaddedBlock<'_> {
-    /// The digest. It costs half as much when some atomic exchange lies between the padding and this: the block was
-    /// written in small pieces and is read in large ones, which a processor's store buffer cannot serve.
+    /// The digest. Costs half as much after an atomic exchange since the padding: the block was written in small pieces and
+    /// is read in large ones, which the store buffer cannot forward.
     #[inline(always)]
     pub(crate) fn digest(&self) -> Digest {
         match self {
@@ -65,19 +65,18 @@ impl PaddedBlock<'_> {
     }
 }
 
-/// Without a branch for each byte: all are looked at, whatever the first wrong one is.
+/// Without a branch for each byte.
 #[inline(always)]
 fn all_alphanumeric(text: &[u8]) -> bool {
     text.iter().fold(true, |so_far, byte| so_far & byte.is_ascii_alphanumeric())
 }
 
-/// Writes a message of at most 55 bytes, with its padding, to the one block of SHA-256 that it fills (FIPS 180-4,
-/// 5.1.1). The block is all zeros before; a longer message leaves it so.
+/// Writes a message of at most 55 bytes, padded (FIPS 180-4, 5.1.1), to a block of zeros; false if it is longer.
 #[inline]
 fn pad(message: &[u8], block: &mut Block) -> bool {
     let (text, length) = block.split_at_mut(56);
     let Some((text, [end, ..])) = text.split_at_mut_checked(message.len()) else { return false };
-    // The length that keys are made in, told to the compiler.
+    // The usual length, known to the compiler.
     match (text.as_mut_array::<41>(), message.as_array::<41>()) {
         (Some(text), Some(message)) => *text = *message,
         _ => text.copy_from_slice(message),

@@ -1,4 +1,4 @@
-//! The SHA-256 of a whole key: all that is ever stored of it.
+//! The digest of a key.
 
 use std::fmt;
 
@@ -6,14 +6,14 @@ use subtle::ConstantTimeEq;
 
 use crate::text::hex_digit;
 
-/// What SHA-256 takes at a time.
+/// A block of SHA-256.
 pub(crate) type Block = [u8; 64];
 
-/// The SHA-256 of a whole key, as four big-endian numbers: all that is ever stored of it.
+/// The SHA-256 of a whole key, as four big-endian numbers: all that is stored of the key.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Digest([u64; 4]);
 
-/// Says nothing of the digest: it is of no use to a reader, and stands for a secret.
+/// Hides the digest, which stands for a secret.
 impl fmt::Debug for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Digest")
@@ -21,7 +21,7 @@ impl fmt::Debug for Digest {
 }
 
 impl Digest {
-    /// The digest of a message that is one block with its padding.
+    /// The digest of a message that fits in one padded block.
     #[inline(always)]
     pub(super) fn of_block(block: &Block) -> Self {
         let mut state: [u32; 8] =
@@ -57,7 +57,7 @@ impl Digest {
         format!("{a:016x}{b:016x}{c:016x}{d:016x}")
     }
 
-    /// Where to look for it in a table: digests are uniformly distributed, so any part of one is.
+    /// Where to look for it in a table: any part of a digest is uniformly distributed.
     #[inline]
     pub(crate) fn prefix(&self) -> u64 {
         let [prefix, ..] = self.0;

@@ -1,22 +1,22 @@
-//! Keys as those see and describe them who manage keys: the forms of administration.
+//! Keys as administrators see and describe them.
 
 use crate::decision::{DENY_REASONS, DenyReason, REASON_NAMES};
 
 use super::members::DEFAULT_RATE_LIMIT;
 
-/// A key, as those who manage keys see it. Holds neither the secret nor its digest.
+/// A key as administrators see it, without the secret or its digest.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct KeyRecord {
-    /// Names the key for good; safe to log.
+    /// Its permanent id; safe to log.
     pub id: String,
-    /// What people call it.
+    /// Its name, for people.
     pub name: String,
-    /// The one store that it is for.
+    /// Its one store.
     pub store: String,
-    /// `bpos_` and the first four characters of the secret, by which people tell keys apart.
+    /// `bpos_` and the first four characters of the secret, to tell keys apart.
     pub hint: Option<String>,
-    /// The scopes it was given, without what they include.
+    /// Its scopes, without what they include.
     pub scopes: Vec<String>,
     /// Requests in any 60 seconds.
     pub rate_limit: u32,
@@ -30,9 +30,9 @@ pub struct KeyRecord {
     pub created_at: Option<i64>,
     /// When it was revoked, in milliseconds since 1970; `None` if it was not.
     pub revoked_at: Option<i64>,
-    /// Until when the secret before the last rotation works too, in milliseconds since 1970.
+    /// Until when the previous secret works too, in milliseconds since 1970.
     pub retiring_until: Option<i64>,
-    /// What it was used for, in this process.
+    /// How it was used in this process.
     pub usage: KeyUsage,
 }
 
@@ -48,17 +48,19 @@ pub struct KeyUsage {
 }
 
 impl KeyUsage {
-    /// How often it was denied, by reason, each with its name: the reasons that a proved secret can have.
+    /// How often it was denied, by the name of the reason; only reasons that follow a proved secret.
     pub fn denied(&self) -> impl Iterator<Item = (&'static str, u64)> + Clone {
         REASON_NAMES.into_iter().zip(self.denied).skip(DenyReason::FIRST_PROVED)
     }
 }
 
-/// What a new key is to be: the form of the admin page.
+/// A new key: the form of the admin page.
 ///
 /// ```
-/// let spec = bpos::KeySpec::new("Website Sync", "yourstore", ["products:read"]).rate_limit(120);
-/// # let _ = spec;
+/// use bpos::KeySpec;
+///
+/// let spec = KeySpec::new("Website Sync", "yourstore", ["products:read"]).rate_limit(120).test_mode(true);
+/// assert_ne!(spec, spec.clone().expires_at(1_798_761_600_000));
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeySpec {
@@ -71,8 +73,8 @@ pub struct KeySpec {
 }
 
 impl KeySpec {
-    /// A key with a name (1 to 200 bytes, for people), its one store (1 to 63 bytes) and its scopes. It has 60 requests
-    /// a minute, does not expire and is not in test mode, unless more is said.
+    /// A key with a name (1 to 200 bytes), its store (1 to 63 bytes) and its scopes. By default it has 60 requests a
+    /// minute, does not expire and is not in test mode.
     pub fn new<S: Into<String>>(
         name: impl Into<String>,
         store: impl Into<String>,
@@ -107,7 +109,14 @@ impl KeySpec {
     }
 }
 
-/// What is to change of a key. Nothing does unless it is said.
+/// A change to a key. What is not set stays.
+///
+/// ```
+/// use bpos::KeyPatch;
+///
+/// let patch = KeyPatch::new().name("Sync").scopes(["sales:read"]).rate_limit(30).expires_at(None).enabled(true);
+/// assert_ne!(patch, KeyPatch::new().test_mode(false));
+/// ```
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct KeyPatch {
     pub(crate) name: Option<String>,
@@ -125,25 +134,25 @@ impl KeyPatch {
         Self::default()
     }
 
-    /// Another name.
+    /// A new name.
     #[must_use]
     pub fn name(self, name: impl Into<String>) -> Self {
         Self { name: Some(name.into()), ..self }
     }
 
-    /// Other scopes, in the place of all it had.
+    /// New scopes, replacing all others.
     #[must_use]
     pub fn scopes<S: Into<String>>(self, scopes: impl IntoIterator<Item = S>) -> Self {
         Self { scopes: Some(scopes.into_iter().map(Into::into).collect()), ..self }
     }
 
-    /// Another limit, 1 to 1000 requests in any 60 seconds.
+    /// A new limit, 1 to 1000 requests in any 60 seconds.
     #[must_use]
     pub fn rate_limit(self, rate_limit: u32) -> Self {
         Self { rate_limit: Some(rate_limit), ..self }
     }
 
-    /// Another expiry, in milliseconds since 1970; `None` for none.
+    /// A new expiry, in milliseconds since 1970; `None` for none.
     #[must_use]
     pub fn expires_at(self, unix_ms: Option<i64>) -> Self {
         Self { expires_at: Some(unix_ms), ..self }
@@ -162,7 +171,7 @@ impl KeyPatch {
     }
 }
 
-/// A change to a key as C asks for it.
+/// A change to a key, from C.
 #[cfg(feature = "ffi")]
 pub(crate) enum KeyChange {
     Create(KeySpec),

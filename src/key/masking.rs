@@ -8,12 +8,11 @@ pub(crate) fn in_query(query: &[u8]) -> bool {
     find_keys(query).next().is_some()
 }
 
-/// Masks every key in a text, whatever of it is percent-encoded, and says how many there were. What stays of each is its
-/// hint, `bpos_` and the next four characters, and then asterisks.
+/// Masks every key in a text, percent-encoded or not, and counts them. What remains of each is `bpos_`, the next four
+/// characters, and asterisks.
 ///
-/// For log lines: a key that a client put where it does not belong must not be written down. All letters and digits that
-/// follow `bpos_` are masked, however many there are. It does not find a key that is cut short of 16 letters and digits,
-/// or encoded in another way. [`Redactor`](crate::Redactor) does the same to a text that comes in pieces.
+/// For log lines, where a client may have put a key. All letters and digits after `bpos_` are masked. A key cut to fewer
+/// than 16 of them, or encoded otherwise, is not found. For text in pieces there is [`Redactor`](crate::Redactor).
 ///
 /// ```
 /// let (line, keys) = bpos::redact("GET /?k=bpos_abcdEFGH0123456789 200");
@@ -30,14 +29,14 @@ pub fn redact(text: &str) -> (String, usize) {
 /// How many characters of a text an error shows.
 pub(crate) const EXCERPT: usize = 40;
 
-/// The beginning of a text that may be anything, for an error: keys masked before it is cut. To be printed escaped.
+/// The beginning of any text, for an error: keys masked, then cut. Print it escaped.
 pub(crate) fn excerpt(text: &str) -> String {
     redact(text).0.chars().take(EXCERPT).collect()
 }
 
 /// Like [`redact`], in place and on bytes that need not be UTF-8.
 pub fn redact_in_place(text: &mut [u8]) -> usize {
-    // All are found before one is masked: the letters of one can be the first of another.
+    // All are found before one is masked: they can overlap.
     let found: Vec<Found> = find_keys(text).collect();
     for Found { hint_end, end, .. } in &found {
         mask(text, *hint_end, *end);
@@ -63,7 +62,7 @@ pub(crate) struct Found {
 pub(crate) enum Start {
     Nothing,
     Key(Found),
-    /// The beginning of a key, it may be: the text ends too early to tell.
+    /// Perhaps the beginning of a key: the text ends too early to tell.
     Unsure,
 }
 
@@ -75,10 +74,9 @@ fn find_keys(text: &[u8]) -> impl Iterator<Item = Found> {
     })
 }
 
-/// Looks for a key from a position on: `bpos_` and at least 16 letters and digits, each as it stands or percent-encoded.
+/// Looks for a key at a position: `bpos_` and at least 16 letters and digits, each plain or percent-encoded.
 ///
-/// The position can be within a percent-encoding: in `%Abpos_…` the `b` is taken for a digit by who decodes, and for a
-/// letter by who does not.
+/// The position can be inside a percent-encoding: in `%Abpos_…` the `b` is a digit when decoded, and a letter when not.
 #[inline]
 pub(crate) fn key_at(text: &[u8], start: usize) -> Start {
     match text.get(start) {
@@ -104,17 +102,17 @@ fn longer_key_at(text: &[u8], start: usize) -> Start {
     }
 }
 
-/// Letters and digits in a text, each as it stands or percent-encoded.
+/// A run of letters and digits, each plain or percent-encoded.
 pub(crate) struct Run {
     length: usize,
-    /// Where so many end as a hint shows.
+    /// Where the characters of the hint end.
     hint_end: usize,
     pub(crate) end: usize,
     /// Whether they end because the text does.
     pub(crate) open: bool,
 }
 
-/// All that stand from a position on.
+/// The run at a position.
 pub(crate) fn run_at(text: &[u8], start: usize) -> Run {
     let mut run = Run { length: 0, hint_end: start, end: start, open: false };
     loop {
@@ -129,8 +127,8 @@ pub(crate) fn run_at(text: &[u8], start: usize) -> Run {
     }
 }
 
-/// The character at a position, decoded if it is percent-encoded, and where the next one begins. `None` at the end of the
-/// text, and before a percent-encoding that is cut short there.
+/// The character at a position, decoded, and where the next one begins. `None` at the end of the text, and at a
+/// percent-encoding that the end cuts off.
 #[inline]
 fn character(text: &[u8], at: usize) -> Option<(u8, usize)> {
     match text.get(at..)? {

@@ -1,4 +1,4 @@
-//! What the members of a key may be, whoever states them: a document, a form, or a host.
+//! The rules for a key's members, whether from a document, a form or a host.
 
 use super::api_key::PREFIX;
 use super::masking::{EXCERPT, excerpt, redact};
@@ -10,7 +10,7 @@ use crate::text::{KeyId, Store};
 pub(crate) const MAX_NAME: usize = 200;
 /// Requests in any 60 seconds that a key may have.
 pub(crate) const RATE_LIMIT: std::ops::RangeInclusive<u32> = 1..=1_000;
-/// The limit of a record that states none.
+/// The limit of a record without one.
 pub(crate) const DEFAULT_RATE_LIMIT: u32 = 60;
 
 /// Reads `bpos_` and four letters or digits.
@@ -21,7 +21,7 @@ pub(crate) fn parse_hint(text: &str) -> Result<Hint, Error> {
         .ok_or_else(|| expected("\"bpos_\" and the first 4 letters or digits of the secret", text))
 }
 
-/// Reads a key's id: it is written to logs, so it is plain, and it must not be a key by mistake.
+/// Reads a key's id: plain, since it is logged, and not a key by mistake.
 pub(crate) fn parse_id(text: &str) -> Result<KeyId, Error> {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.' | b':');
     let sound = !text.is_empty() && text.bytes().all(plain) && !text.as_bytes().starts_with(PREFIX);
@@ -30,7 +30,7 @@ pub(crate) fn parse_id(text: &str) -> Result<KeyId, Error> {
         .ok_or_else(|| expected("1 to 31 letters, digits or any of \"_-.:\", not beginning with \"bpos_\"", text))
 }
 
-/// Reads a key's name: for people, so nothing in it may confuse a terminal or a log.
+/// Reads a key's name: nothing in it may confuse a terminal or a log.
 pub(crate) fn parse_name(text: &str) -> Result<Box<str>, Error> {
     if text.is_empty() || text.len() > MAX_NAME || text.contains(is_control) {
         return Err(expected("1 to 200 bytes without control characters", text));
@@ -58,11 +58,11 @@ fn refuse_key(text: &str, what: &str) -> Result<(), Error> {
 }
 
 fn holds_key(text: &str) -> bool {
-    // Every key has one of these, and few texts do: a document can hold millions.
+    // Fast for most of a document's millions of texts: every key has one of these.
     text.contains(['_', '%']) && redact(text).1 > 0
 }
 
-/// Checks an expiry that did not come from a document: it must have a date that a document can hold.
+/// Checks an expiry that is not from a document: a document must be able to hold it.
 pub(crate) fn check_expiry(unix_ms: i64) -> Result<i64, Error> {
     const YEARS_0_TO_9999: std::ops::RangeInclusive<i64> = -62_167_219_200_000..=253_402_300_799_999;
     let found = || {
@@ -72,7 +72,7 @@ pub(crate) fn check_expiry(unix_ms: i64) -> Result<i64, Error> {
     Some(unix_ms).filter(|unix_ms| YEARS_0_TO_9999.contains(unix_ms)).ok_or_else(found)
 }
 
-/// Checks a limit that did not come from a document.
+/// Checks a limit that is not from a document.
 pub(crate) fn check_rate_limit(limit: u32) -> Result<u16, Error> {
     let found = || Error::new(ErrorKind::Format, format!("expected 1 to 1000; found {limit}")).in_member("rate_limit");
     u16::try_from(limit).ok().filter(|_| RATE_LIMIT.contains(&limit)).ok_or_else(found)
@@ -84,7 +84,7 @@ fn is_control(c: char) -> bool {
         || matches!(c, '\u{061C}' | '\u{200E}' | '\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2066}'..='\u{2069}')
 }
 
-/// The text is escaped and cut, and a key in it masked: it may be anything.
+/// The text may be anything: it is escaped and cut, and keys in it are masked.
 fn expected(what: &str, found: &str) -> Error {
     let shown = excerpt(found);
     let more = if found.chars().nth(EXCERPT).is_some() { " and more" } else { "" };

@@ -1,10 +1,10 @@
-//! A key: as it is presented and hashed, drawn, masked in text, recorded, and described by those who manage it.
+//! A key: presented and hashed, drawn, masked in text, recorded and administered.
 //!
-//! - [`api_key`] and [`digest`]: the presented key, and the SHA-256 that is all that is stored of it;
+//! - [`api_key`] and [`digest`]: the presented key, and its SHA-256, all that is stored of it;
 //! - [`secret`]: a new key, drawn and shown once;
 //! - [`masking`] and [`redactor`]: keys in text, masked;
-//! - [`record`] and [`members`]: what the registry knows of a key, and what each member may be;
-//! - [`forms`]: `KeyRecord`, `KeySpec` and `KeyPatch`, as hosts see and describe keys.
+//! - [`record`] and [`members`]: what the registry knows of a key, and the rules for each member;
+//! - [`forms`]: `KeyRecord`, `KeySpec` and `KeyPatch`, for hosts.
 //!
 //! May use `text`, `error`, `policy` (for sets of scopes) and `decision` (for the reasons).
 

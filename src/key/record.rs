@@ -1,4 +1,4 @@
-//! A key's record: everything the registry knows of a key but how it is used.
+//! A key's record: what the registry knows of a key except its usage.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ pub(crate) struct KeyEntry {
 }
 
 impl KeyEntry {
-    /// The digests by which the key is found: its own, and that of a retiring secret.
+    /// The digests by which the key is found: its own and a retiring secret's.
     pub(crate) fn digests(&self) -> impl Iterator<Item = &Digest> {
         self.record.digests(&self.digest)
     }
@@ -24,8 +24,7 @@ impl KeyEntry {
 
 /// A key's record as the registry document has it.
 ///
-/// There may be millions, so it is kept small; and what a decision reads stands together, first, in as few cache lines as
-/// can be.
+/// There may be millions, so it is small; what a decision reads comes first, in as few cache lines as possible.
 #[derive(Debug, Clone)]
 #[repr(C)]
 pub(crate) struct Record {
@@ -38,7 +37,7 @@ pub(crate) struct Record {
     pub(crate) enabled: bool,
     pub(crate) hint: Option<Hint>,
     pub(crate) name: Box<str>,
-    /// As given, not closed over what they include.
+    /// As given, without what they include.
     pub(crate) scopes: ScopeSet,
     pub(crate) expires_at: OptionalTime,
     pub(crate) created_at: OptionalTime,
@@ -49,13 +48,13 @@ pub(crate) struct Record {
 const _: () = assert!(size_of::<Record>() == 104);
 
 impl Record {
-    /// The digests by which a key is found whose current secret has this one: that, and a retiring secret's.
+    /// The digests by which a key is found: `current`, and a retiring secret's.
     pub(crate) fn digests<'a>(&'a self, current: &'a Digest) -> impl Iterator<Item = &'a Digest> {
         std::iter::once(current).chain(self.retiring.as_deref().map(|retiring| &retiring.digest))
     }
 }
 
-/// A time in milliseconds since 1970, or none, in the room of the time alone.
+/// A time in milliseconds since 1970, or none, in eight bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct OptionalTime(i64);
 
@@ -66,7 +65,7 @@ impl OptionalTime {
         (self != Self::NONE).then_some(self.0)
     }
 
-    /// The time, which for none never comes.
+    /// The time; the end of time for none.
     pub(crate) fn or_never(self) -> i64 {
         self.0
     }
@@ -86,14 +85,14 @@ impl From<Option<i64>> for OptionalTime {
     }
 }
 
-/// A secret that a rotation replaced: it works until its end of grace.
+/// A secret that a rotation replaced: it works until its grace period ends.
 #[derive(Debug, Clone)]
 pub(crate) struct Retiring {
     pub(crate) digest: Digest,
     pub(crate) until: i64,
 }
 
-/// The first characters of a secret, by which people tell keys apart. They are letters and digits, so never all zero.
+/// The first characters of a secret, to tell keys apart: letters and digits, so never all zero.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Hint(NonZeroU32);
 

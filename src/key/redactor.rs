@@ -1,9 +1,9 @@
-//! Keys masked in a text that comes in pieces.
+//! Masks keys in text that comes in pieces.
 
 use super::masking::{Found, Run, Start, key_at, mask, run_at};
 
-/// Masks every key in a text that comes in pieces, as [`redact_in_place`](crate::redact_in_place) does in a whole one,
-/// wherever the text was cut. Takes time in proportion to the text, and holds back less than a hundred bytes of it.
+/// Masks every key in text that comes in pieces, like [`redact_in_place`](crate::redact_in_place), wherever it was cut. Takes
+/// linear time and holds back less than a hundred bytes.
 ///
 /// ```
 /// let (mut redactor, mut masked) = (bpos::Redactor::default(), Vec::new());
@@ -17,14 +17,14 @@ use super::masking::{Found, Run, Start, key_at, mask, run_at};
 #[derive(Default)]
 #[must_use = "what is held back is passed on by `finish`"]
 pub struct Redactor {
-    /// The end of the text, of which more must be known: the beginning of a key, or of a percent-encoding in one.
+    /// The undecided end of the text: perhaps the beginning of a key, or of a percent-encoding in one.
     held: Vec<u8>,
-    /// Whether what is held goes on with a key, the hint of which was passed on.
+    /// Whether it continues a key whose hint was passed on.
     within: bool,
 }
 
 impl Redactor {
-    /// Takes a piece, and appends what is sure of the text to `masked`. Says how many keys began in that.
+    /// Takes a piece and appends what is decided to `masked`. Returns how many keys began in that.
     pub fn push(&mut self, piece: &[u8], masked: &mut Vec<u8>) -> usize {
         let begin = masked.len();
         masked.append(&mut self.held);
@@ -43,7 +43,7 @@ impl Redactor {
         masked.append(&mut self.held);
     }
 
-    /// Masks a text up to where it is sure. Says how many keys began before that, and where that is.
+    /// Masks the decided part of a text. Returns how many keys began in it, and its length.
     fn mask(&mut self, text: &mut [u8]) -> (usize, usize) {
         let mut found = Vec::new();
         let mut sure = text.len();

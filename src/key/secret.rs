@@ -20,23 +20,22 @@ const LENGTH: usize = PREFIX.len() + RANDOM + CHECKSUM;
 /// How many characters of an id are random.
 const ID_RANDOM: usize = 20;
 
-/// The plaintext of a key. It can be neither printed nor copied nor written out by mistake, and is wiped when it is
-/// dropped.
+/// The plaintext of a key: not printable, not copyable, wiped on drop.
 ///
 /// ```compile_fail
 /// fn print(secret: bpos::Secret) { println!("{secret:?}") }
 /// ```
 pub struct Secret(Box<Zeroizing<[u8; LENGTH]>>);
 
-/// A key that was just made or rotated: the only time that its plaintext is seen.
+/// A key that was just created or rotated: the only time that its plaintext is available.
 ///
 /// ```compile_fail
 /// fn print(new: bpos::NewKey) { println!("{new:?}") }
 /// ```
 pub struct NewKey {
-    /// The plaintext. Give it to whoever asked for the key, and forget it.
+    /// The plaintext. Hand it over and forget it.
     pub key: Secret,
-    /// The record, which is kept.
+    /// The record in the registry.
     pub record: KeyRecord,
 }
 
@@ -55,7 +54,7 @@ impl Secret {
         Ok(secret)
     }
 
-    /// The plaintext. What is done with it is the caller's responsibility: do not log or keep it.
+    /// The plaintext. Do not log or keep it.
     #[must_use]
     pub fn expose(&self) -> &str {
         // Made of ASCII only.
@@ -84,7 +83,7 @@ pub(crate) fn draw_id() -> Result<KeyId, Error> {
     KeyId::new(text).ok_or_else(|| Error::new(ErrorKind::Limit, "an id is too long"))
 }
 
-/// Whether a key ends in the checksum of its random part, as every key made here does. For people and scanners: a key
+/// Whether a key ends in the checksum of its random part, as every key made by bpos does. For people and scanners: a key
 /// without one may be mistyped, or imported. No decision depends on it.
 ///
 /// ```
@@ -102,10 +101,9 @@ pub fn has_checksum(key: &str) -> bool {
     checksum == expected
 }
 
-/// Does something with a secret, and wipes the stack where it was done: a compiler may spill pieces of a secret there, as
-/// it does with the registers in which sixteen characters at a time are looked at.
+/// Runs code on a secret and wipes the stack that it used, where the compiler may have spilled pieces of the secret.
 fn without_trace<T>(act: impl FnOnce() -> T) -> T {
-    /// More than anything that is done here needs.
+    /// More than any use here needs.
     const DEPTH: usize = 4096;
     #[inline(never)]
     fn apart<T>(act: impl FnOnce() -> T) -> T {
@@ -120,37 +118,35 @@ fn without_trace<T>(act: impl FnOnce() -> T) -> T {
     done
 }
 
-/// Fills a text with characters that are independent and uniformly distributed.
+/// Fills a text with independent, uniformly distributed characters.
 fn draw_base62(text: &mut [u8]) -> Result<(), Error> {
-    /// The largest multiple of 62 that a byte can be below; the bytes above would favour some characters.
+    /// The largest multiple of 62 in a byte; values from here on would bias the characters.
     const FAIR: u8 = 248;
     let mut pool = Zeroizing::new([0; 64]);
-    let mut places = text.iter_mut();
-    let mut place = places.next();
-    while place.is_some() {
+    let mut filled = 0;
+    while filled < text.len() {
         getrandom::fill(&mut pool[..]).map_err(|error| {
             Error::new(ErrorKind::Io, format!("the operating system gives no random numbers: {error}"))
         })?;
-        for byte in pool.iter().filter(|byte| **byte < FAIR) {
-            let Some(character) = place else { break };
-            #[expect(clippy::indexing_slicing, reason = "a remainder by 62")]
-            {
-                *character = BASE62[usize::from(byte % 62)];
-            }
-            place = places.next();
+        let fair = pool.iter().filter(|byte| **byte < FAIR);
+        for (character, byte) in text.iter_mut().skip(filled).zip(fair) {
+            *character = base62(usize::from(*byte));
+            filled += 1;
         }
     }
     Ok(())
 }
 
-/// Writes the CRC-32 (IEEE) of a text in base62, with zeros before it.
+#[expect(clippy::indexing_slicing, reason = "a remainder by 62")]
+fn base62(number: usize) -> u8 {
+    BASE62[number % 62]
+}
+
+/// Writes the CRC-32 (IEEE) of a text in base62, padded with zeros.
 fn write_checksum(text: &[u8], checksum: &mut [u8]) {
     let mut rest = crc32fast::hash(text) as usize;
     for digit in checksum.iter_mut().rev() {
-        #[expect(clippy::indexing_slicing, reason = "a remainder by 62")]
-        {
-            *digit = BASE62[rest % 62];
-        }
+        *digit = base62(rest);
         rest /= 62;
     }
 }

@@ -1,6 +1,6 @@
-//! The rate limit and the counts: an exact sliding window, what one key used, and what a registry counted.
+//! The rate limit and the counts: an exact sliding window, the usage of a key, and the sums of a registry.
 //!
-//! [`window`] is the algorithm and knows nothing of where its slots live; [`usage`] owns them. May use `sync`, `clock`
+//! [`window`] is the algorithm over borrowed slots; [`usage`] owns the slots. May use `sync`, `clock`
 //! and `decision`.
 
 mod stats;

@@ -1,11 +1,11 @@
-//! What a registry has counted.
+//! The counts of a registry.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::usage::Usage;
 use crate::decision::{DENY_REASONS, REASON_NAMES};
 
-/// What a registry has counted since it was opened.
+/// The counts of a registry since it was opened.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {
@@ -19,7 +19,7 @@ pub struct Stats {
 }
 
 impl Stats {
-    /// How many requests were denied, by reason, each with its name.
+    /// How many requests were denied, by the name of the reason.
     pub fn denied(&self) -> impl Iterator<Item = (&'static str, u64)> + Clone {
         REASON_NAMES.into_iter().zip(self.denied)
     }

@@ -1,14 +1,14 @@
-//! Counters that threads add to without sharing a cache line.
+//! Counters without shared cache lines.
 
 use crate::sync::atomics::{AtomicU64, Ordering};
 
-/// How many lanes have counters of their own.
+/// How many lanes have their own counters.
 const OWN: usize = 8;
 
-/// How many things one tally counts.
+/// How many sums a tally has.
 pub(crate) const CELLS: usize = 8;
 
-/// [`CELLS`] sums, each spread over the lanes of [`crate::hazard`] that it is added from.
+/// [`CELLS`] sums, each spread over the lanes (see [`crate::sync::hazard`]) that add to it.
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
     lanes: [Sums; OWN],
@@ -21,11 +21,11 @@ pub(crate) struct Tally {
 struct Sums([AtomicU64; CELLS]);
 
 impl Tally {
-    /// Adds one to a sum, from a lane that is the caller's own. A sum that does not exist is not counted.
+    /// Adds one to a sum, from the caller's own lane. Ignores a sum that does not exist.
     #[inline]
     pub(crate) fn add(&self, lane: usize, cell: usize) {
         match self.lanes.get(lane) {
-            // Nobody else writes here meanwhile, so nothing need be exchanged.
+            // Nothing else writes here meanwhile, so no atomic exchange is needed.
             Some(own) => own.0.get(cell).into_iter().for_each(|sum| {
                 sum.store(sum.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
             }),
@@ -35,7 +35,7 @@ impl Tally {
         }
     }
 
-    /// The sums. Each is exact once the threads that add to it have stopped.
+    /// The sums, exact once no thread is adding.
     pub(crate) fn sums(&self) -> [u64; CELLS] {
         let mut sums = [0u64; CELLS];
         for lane in self.lanes.iter().chain([&self.others]) {

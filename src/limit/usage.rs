@@ -1,9 +1,8 @@
-//! What a key has used: its window, where the window's slots live, and how often it was denied.
+//! A key's usage: its window, the memory of the window's slots, and its denials.
 //!
-//! One [`Usage`] belongs to a key's id and is shared by every version of its record, so a change, a reload or a
-//! rotation forgets no admission. An idle key has no log; its first request that proves the secret allocates one. A limit
-//! that is raised past its slots moves the log to larger ones: the old log is sealed, its times are copied, and whoever
-//! meets the seal does the same, so no thread waits for another.
+//! A [`Usage`] belongs to a key's id and is shared by all versions of its record, so no change, reload or rotation forgets
+//! an admission. The first request that proves the secret allocates the log. A limit raised past its slots moves it to a
+//! larger one: the old log is sealed and its times are copied, by every thread that meets the seal, so that none waits.
 
 use std::sync::atomic::AtomicU32;
 
@@ -19,7 +18,7 @@ use crate::sync::atomics::{AtomicU64, Ordering};
 #[derive(Debug)]
 pub(crate) struct Usage {
     log: LazyLog,
-    /// The key's place among all, so that a document keeps its order. Only the writer changes it.
+    /// The key's place in the document. Only the writer changes it.
     position: AtomicU32,
 }
 
@@ -27,7 +26,7 @@ const FIRST_PROVED: usize = DenyReason::FIRST_PROVED;
 
 const _: () = assert!(DENY_REASONS - FIRST_PROVED <= CELLS && FIRST_PROVED <= CELLS, "a tally has a cell for each");
 
-/// There was no memory for a key's log.
+/// No memory for a key's log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct OutOfMemory;
 
@@ -62,7 +61,7 @@ impl Usage {
         }
     }
 
-    /// Counts a denial, from a lane that is the caller's own. One that cannot be counted for want of memory is a denial all the same.
+    /// Counts a denial, from the caller's own lane. Without memory it is not counted.
     #[inline]
     pub(crate) fn count_denial(&self, lane: usize, reason: DenyReason) {
         if let Ok(log) = self.log.get()
@@ -77,7 +76,7 @@ impl Usage {
         self.logs().map(|log| log.window().admitted().saturating_sub(log.state.carried.load(Ordering::Relaxed))).sum()
     }
 
-    /// How often the key was denied, by the number of the reason.
+    /// How often the key was denied, by reason number.
     pub(crate) fn denied(&self) -> [u64; DENY_REASONS] {
         let tally = self.log.allocated().and_then(|log| log.state.denied.get());
         let sums = tally.map(|[tally]| tally.sums()).unwrap_or_default();
@@ -98,9 +97,9 @@ impl Usage {
     }
 }
 
-/// A log that is allocated at first use, with slots for more than its limit, since a seal takes one.
+/// A log that is allocated at first use, with more slots than its limit, since a seal takes one.
 ///
-/// Arrays of one, because only a vector can be allocated without aborting the host when there is no memory.
+/// Arrays of one, because only a vector can be allocated without aborting when there is no memory.
 #[derive(Debug)]
 enum LazyLog {
     Few(OnceBox<[Memory<64>; 1]>),
@@ -108,7 +107,7 @@ enum LazyLog {
     Many(OnceBox<[Memory<1024>; 1]>),
 }
 
-/// A window's memory. In cache lines of its own, the state and the first slots in one.
+/// A window's memory, in its own cache lines; the state and the first slots share one.
 #[derive(Debug)]
 #[repr(C, align(64))]
 struct Memory<const N: usize> {
@@ -120,11 +119,11 @@ struct Memory<const N: usize> {
 struct State {
     head: AtomicU64,
     tail: AtomicU64,
-    /// How many of the admissions were copied from the log before.
+    /// How many admissions were copied from the previous log.
     carried: AtomicU64,
     /// The larger log that this one was sealed for.
     next: OnceBox<[LazyLog; 1]>,
-    /// The key's denials, if this is its first log; allocated with the first of them.
+    /// The key's denials, in its first log; allocated with the first denial.
     denied: OnceBox<[Tally; 1]>,
 }
 
@@ -160,7 +159,7 @@ impl State {
     }
 }
 
-/// A log that is allocated.
+/// An allocated log.
 #[derive(Clone, Copy)]
 struct Log<'a> {
     state: &'a State,
@@ -176,14 +175,14 @@ impl<'a> Log<'a> {
         Window { head: &self.state.head, tail: &self.state.tail, slots: self.slots }
     }
 
-    /// Seals this log and gives the one after it, with room for `limit`.
+    /// Seals this log and returns the next one, with room for `limit`.
     fn grow(self, limit: u32) -> Result<Self, OutOfMemory> {
         self.window().seal();
         let larger = u32::try_from(self.slots.len()).unwrap_or(u32::MAX).max(limit);
         let [next] = self.state.next.get_or_try_init(|| {
             let next = LazyLog::with_room(larger);
             let log = next.get()?;
-            // Nobody else sees it yet.
+            // No other thread sees it yet.
             self.window().last().for_each(|time| log.window().restore(time));
             log.state.carried.store(log.window().admitted(), Ordering::Relaxed);
             boxed(next)
@@ -196,7 +195,7 @@ fn vacant<const N: usize>() -> Result<Box<[Memory<N>; 1]>, OutOfMemory> {
     boxed(Memory { state: State::default(), slots: std::array::from_fn(|_| AtomicU64::new(0)) })
 }
 
-/// A value in memory that was asked for, not demanded.
+/// A box, or an error without memory.
 fn boxed<T>(value: T) -> Result<Box<[T; 1]>, OutOfMemory> {
     let mut memory = Vec::new();
     memory.try_reserve_exact(1).map_err(|_| OutOfMemory)?;

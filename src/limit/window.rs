@@ -1,16 +1,15 @@
 //! The rate limit: an exact sliding window over a ring of slots, without a lock.
 //!
-//! In any span of [`SPAN_US`] at most `limit` requests are admitted; one is refused only if that many were admitted
-//! in the span before it. Fixed windows and token buckets admit up to twice the limit in some span, so none is used.
+//! In any span of [`SPAN_US`] at most `limit` requests are admitted, and one is refused only if that many were admitted in
+//! the span before it. Fixed windows and token buckets admit up to twice the limit in some span.
 //!
-//! A [`Window`] takes its slots by reference and knows nothing of where they live. A slot is `lap:16 | time:48`, the
-//! time in microseconds. Admission number `k` is written to slot `k % C` with `lap(k) = k / C + 1`; an empty slot is
-//! 0, which is the lap before the first.
+//! A [`Window`] borrows its slots. A slot is `lap:16 | time:48`, the time in microseconds. Admission number `k` is written
+//! to slot `k % C` with `lap(k) = k / C + 1`; an empty slot is 0, the lap before the first.
 //!
 //! 1. The exchange of a slot is the only commit. Commits happen in order, each once; `head` lags by at most one.
 //! 2. Times never decrease and `time[k] - time[k - limit] > SPAN_US`, so at most `limit` lie in any span.
 //! 3. A refusal writes nothing: a flood on a used-up key costs other cores nothing.
-//! 4. Every retry means that another request was admitted, so the limit itself bounds contention.
+//! 4. Every retry means that another request was admitted, so the limit bounds contention.
 //! 5. A thread that dies anywhere leaves a valid log.
 //!
 //! `tests/loom` runs this very file under every interleaving of a bounded model.
@@ -20,20 +19,20 @@ use crate::sync::atomics::{AtomicU64, Ordering};
 /// The span that a limit counts over: 60 seconds, in microseconds.
 pub(crate) const SPAN_US: u64 = 60_000_000;
 
-/// The latest time that a slot can hold. The one above it marks a sealed window.
+/// The latest time that a slot can hold; the next value is a seal.
 pub(crate) const LATEST_US: u64 = TIME_MASK - 1;
 
 const TIME_BITS: u32 = 48;
 const TIME_MASK: u64 = (1 << TIME_BITS) - 1;
 
-/// A key's log of admissions, wherever its slots live.
+/// A key's log of admissions.
 #[derive(Clone, Copy)]
 pub(crate) struct Window<'a> {
     /// The number of the next admission, or one less.
     pub(crate) head: &'a AtomicU64,
-    /// An admission before which all have left the span: where counting begins.
+    /// All admissions before this one have left the span: where counting begins.
     pub(crate) tail: &'a AtomicU64,
-    /// A power of two of them; more than any limit that is asked for, if the log is ever to be sealed.
+    /// A power of two of them; more than any limit, if the log is ever to be sealed.
     pub(crate) slots: &'a [AtomicU64],
 }
 
@@ -42,7 +41,7 @@ pub(crate) struct Window<'a> {
 pub(crate) enum Verdict {
     /// Counted. `remaining` more would be admitted now; the oldest counted one leaves in `frees_in_us`.
     Admitted { remaining: u32, frees_in_us: u64 },
-    /// Not counted. One will be admitted in `wait_us`, if no other comes first.
+    /// Not counted. One will be admitted in `wait_us`, unless another comes first.
     Refused { wait_us: u64 },
     /// The log has moved to larger slots.
     Sealed,
@@ -50,9 +49,9 @@ pub(crate) enum Verdict {
     OutOfTime,
 }
 
-/// What one consistent look at the log saw.
+/// A consistent view of the log.
 struct View {
-    /// The number of the next admission, and what its slot holds before it.
+    /// The number of the next admission, and the content of its slot before it.
     next: u64,
     vacant: u64,
     /// The time of the newest admission; 0 before the first.
@@ -62,11 +61,10 @@ struct View {
 }
 
 impl Window<'_> {
-    /// Admits one request if fewer than `limit` were admitted in the span before it. `limit` is at least 1 and at
-    /// most the number of slots.
+    /// Admits one request if fewer than `limit` (1 to the number of slots) were admitted in the span before it.
     ///
-    /// `now` is read after the log was. Where the log looks full, `coarse_now` is asked first: a cheap reading of the same
-    /// clock, as two times between which the exact one lies. It may refuse; only `now` admits.
+    /// `now` is read after the log. If the log looks full, `coarse_now` comes first: two times around the exact one, from a
+    /// cheap reading of the same clock. It may refuse; only `now` admits.
     pub(crate) fn admit(
         self,
         limit: u32,
@@ -100,7 +98,7 @@ impl Window<'_> {
         }
     }
 
-    /// Ends the log: after this nothing is admitted here, and [`Window::last`] is final.
+    /// Ends the log: nothing is admitted after this, and [`Window::last`] is final.
     pub(crate) fn seal(self) {
         while let Some(view) = self.view(0) {
             let seal = word(self.lap(view.next), TIME_MASK);
@@ -110,7 +108,7 @@ impl Window<'_> {
         }
     }
 
-    /// Adds an admission that another log counted. Nobody else may use this one yet.
+    /// Adds an admission from another log. No other thread may use this one yet.
     pub(crate) fn restore(self, time: u64) {
         if let Some(view) = self.view(0) {
             self.commit(&view, time);
@@ -122,10 +120,10 @@ impl Window<'_> {
         self.head.load(Ordering::Acquire)
     }
 
-    /// The times of the newest admissions of a sealed log, oldest first: all that any limit it served can count.
+    /// The times of a sealed log that its limit can count, oldest first.
     pub(crate) fn last(self) -> impl Iterator<Item = u64> {
         let end = self.admitted();
-        // The seal stands where the oldest of a full ring was.
+        // The seal replaced the oldest of a full ring.
         let kept = (self.slots.len() as u64).saturating_sub(1);
         (end.saturating_sub(kept)..end).map(move |k| time_of(self.slot(k).load(Ordering::Acquire)))
     }
@@ -137,7 +135,7 @@ impl Window<'_> {
         (slot != 0 && !is_seal(slot)).then(|| time_of(slot))
     }
 
-    /// A look at the log in which `next` was still to be committed; `None` once it is sealed.
+    /// A view in which `next` was still to be committed; `None` once the log is sealed.
     fn view(self, limit: u32) -> Option<View> {
         loop {
             let next = self.head.load(Ordering::Acquire);
@@ -147,7 +145,7 @@ impl Window<'_> {
                 if is_seal(vacant) {
                     return None;
                 }
-                self.advance(next); // committed, and whoever did it has not said so yet
+                self.advance(next); // committed, but `head` not advanced yet
                 continue;
             }
             if lap_of(vacant) != lap.wrapping_sub(1) {
@@ -159,8 +157,8 @@ impl Window<'_> {
         }
     }
 
-    /// The time of the admission `back` before `next`: `Some(None)` if there were not so many, `None` if its slot
-    /// has been written again, which means that `next` is old.
+    /// The time of the admission `back` before `next`: `Some(None)` if there is none, `None` if its slot was written again,
+    /// so that `next` is old.
     fn time_before(self, next: u64, back: u64) -> Option<Option<u64>> {
         if back == 0 {
             return Some(None);
@@ -181,12 +179,11 @@ impl Window<'_> {
     }
 
     fn advance(self, from: u64) {
-        // Whoever loses this exchange lost it to somebody who wrote the same.
+        // A lost exchange was won by a thread that wrote the same.
         let _ = self.head.compare_exchange(from, from.wrapping_add(1), Ordering::AcqRel, Ordering::Acquire);
     }
 
-    /// How many admissions up to `newest`, which came at `time`, lie in the span that ends with it, and the time of
-    /// the oldest of them.
+    /// How many admissions lie in the span that ends with `newest`, at `time`, and the time of the oldest.
     fn count(self, newest: u64, time: u64, limit: u32) -> (u32, u64) {
         let known = self.tail.load(Ordering::Relaxed).min(newest);
         let start = known.max((newest + 1).saturating_sub(u64::from(limit)));
@@ -194,7 +191,7 @@ impl Window<'_> {
         let mut oldest_us = time;
         while oldest < newest {
             let slot = self.slot(oldest).load(Ordering::Acquire);
-            // A slot that was written again held one that has left the span since.
+            // A slot that was written again held one that has left the span.
             if lap_of(slot) == self.lap(oldest) && time.saturating_sub(time_of(slot)) <= SPAN_US {
                 oldest_us = time_of(slot);
                 break;
@@ -202,7 +199,7 @@ impl Window<'_> {
             oldest += 1;
         }
         if oldest > start {
-            // The one before `oldest` has left, so all before it have, whatever the limit was meanwhile.
+            // The one before `oldest` has left, so all before it have.
             self.tail.store(oldest, Ordering::Relaxed);
         }
         (u32::try_from(newest + 1 - oldest).unwrap_or(u32::MAX), oldest_us)

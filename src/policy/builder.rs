@@ -1,4 +1,4 @@
-//! A policy in the making: scopes first, then what they include, then routes.
+//! Builds a policy: scopes first, then what they include, then routes.
 
 use super::lookup::{Need, Policy, PolicyScope, Route};
 use super::path::unambiguous;
@@ -17,7 +17,7 @@ const MAX_PARAMETERS: usize = 3;
 /// The longest method of a route, in bytes.
 const MAX_METHOD: usize = 32;
 
-/// A policy in the making. What is refused is left out.
+/// Builds a policy. Refused parts are left out.
 pub(crate) struct PolicyBuilder {
     policy: Policy,
     routes: Routes<Vec<Route>>,
@@ -58,7 +58,7 @@ impl PolicyBuilder {
         Ok(())
     }
 
-    /// Lets a scope include another, which was added before.
+    /// Lets a scope include another. Both were added before.
     pub(crate) fn include(&mut self, scope: &str, included: &str) -> Result<(), Error> {
         let other = self.policy.place(included).ok_or_else(|| self.policy.unknown_scope(included))?;
         if let Some(entry) = self.policy.place(scope).and_then(|place| self.policy.scopes.get_mut(place)) {
@@ -71,13 +71,13 @@ impl PolicyBuilder {
         !self.policy.scopes.is_empty()
     }
 
-    /// What a call needs whose route needs a scope of this name.
+    /// What a route with a scope of this name needs.
     pub(crate) fn need(&self, scope: &str) -> Result<Need, Error> {
         let known = self.policy.scope(scope).and_then(|scope| self.policy.need(scope));
         known.ok_or_else(|| self.policy.unknown_scope(scope))
     }
 
-    /// Adds a route, the one of this number in its document.
+    /// Adds a route. `number` is its place in the document.
     pub(crate) fn route(
         &mut self,
         number: usize,
@@ -102,7 +102,7 @@ impl PolicyBuilder {
         Ok(())
     }
 
-    /// The policy, with every scope closed over what it includes.
+    /// The policy, with the closure of every scope.
     pub(crate) fn build(mut self) -> Policy {
         let direct: Vec<ScopeSet> = self.policy.scopes.iter().map(|scope| scope.closure).collect();
         // Each round follows one more inclusion, and no chain is longer than the list.
@@ -132,7 +132,7 @@ pub(crate) fn check_path(path: &str) -> Result<(), Error> {
     template(path).map(|_| ())
 }
 
-/// The segments of a route's path. Parameters have no names here, so paths that differ only in those are the same.
+/// The segments of a route's path. Names of parameters are dropped: paths that differ only in those are the same.
 fn template(path: &str) -> Result<Vec<Segment<'_>>, Error> {
     let wrong = |why: &str| Err(format_error(format!("{why}; found {path:?}")));
     if path.len() > MAX_TEMPLATE {

@@ -11,7 +11,7 @@ use crate::error::Error;
 impl Default for Policy {
     fn default() -> Self {
         static DOCUMENTED: OnceBox<Policy> = OnceBox::new();
-        // A policy that grants nothing stands in for one that cannot be built, and a test sees that this one can.
+        // If it could not be built, a policy that grants nothing; a test shows that it can.
         let build = || Box::new(documented().unwrap_or_else(|_| PolicyBuilder::new()).build());
         DOCUMENTED.get_or_init(build).clone()
     }

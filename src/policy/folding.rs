@@ -1,61 +1,52 @@
-//! The texts of a policy's routes that some routers serve for another segment: `export` for `EXPORT` or `export.json`.
+//! The literals of a policy's routes that some routers match with another segment: `export` with `EXPORT` or
+//! `export.json`.
 
 use std::cmp::Ordering;
 
-use super::spelling::decoded;
+use super::spelling::{Alike, decoded};
 
-/// The literal segments that stand side by side in a policy's routes.
+/// The literals that are siblings in a policy's routes.
 ///
 /// Express ignores case, and Django REST framework and chi's `URLFormat` cut off a suffix, before they look for a route.
-/// Where bpos compares what stands there, it would find the route of a parameter beside the literal, and with that
-/// perhaps a lesser scope.
+/// Compared as it stands, the segment would match the route of a parameter instead, perhaps with a lesser scope.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Siblings {
-    /// A bit for each byte that a segment can begin with and be one of the texts, or fold to it.
+    /// A bit for each byte that a segment equal or folding to one of the texts can begin with.
     initials: u64,
-    /// How long a segment can be and be one of the texts: all of it percent-encoded.
+    /// The longest such segment: all of it percent-encoded.
     longest: usize,
-    /// In the order of what they are folded to, then of what stands there.
-    texts: Vec<Box<[u8]>>,
+    texts: Alike,
 }
 
 impl Siblings {
     pub(crate) fn add(&mut self, text: &[u8]) {
-        let place = self.texts.binary_search_by(|known| compare(known, text).then((**known).cmp(text)));
-        if let Err(place) = place {
-            self.texts.insert(place, text.into());
-            self.longest = self.longest.max(3 * text.len());
-            self.initials |= folded(text).next().map_or(0, initial) | initial(b'%');
-        }
+        self.texts.add(text, compare);
+        self.longest = self.longest.max(3 * text.len());
+        self.initials |= folded(text).next().map_or(0, initial) | initial(b'%');
     }
 
-    /// Whether a segment that begins with this byte may be one of the texts, or fold to one: seldom, where the texts are
-    /// words and the segments numbers. An empty segment begins with 0.
+    /// Whether a segment that begins with this byte (0 if empty) may be one of the texts or fold to one: seldom, where the
+    /// texts are words and the segments numbers.
     #[inline]
     pub(crate) fn may_begin_with(&self, first: u8) -> bool {
         self.initials & initial(first) != 0
     }
 
-    /// Whether a segment is one of the texts but for case, or one of them and a suffix after a dot: and not that very
-    /// text.
+    /// Whether a segment folds to one of the texts, by case or by a suffix after a dot, and is not that very text.
     pub(crate) fn fold(&self, segment: &[u8]) -> bool {
-        // What begins a longer suffix is not looked at: a path can be 8,192 bytes of dots.
+        // Bounded, since a path can be 8,192 bytes of dots.
         let beginning = segment.iter().take(self.longest + 1).enumerate();
         let dots = beginning.filter(|(_, byte)| **byte == b'.').map(|(place, _)| place);
-        dots.chain([segment.len()]).filter_map(|end| segment.get(..end)).any(|text| {
-            let first = self.texts.partition_point(|known| compare(known, text) == Ordering::Less);
-            let alike = self.texts.iter().skip(first).take_while(|known| compare(known, text).is_eq());
-            alike.into_iter().any(|known| **known != *segment)
-        })
+        let mut texts = dots.chain([segment.len()]).filter_map(|end| segment.get(..end));
+        texts.any(|text| self.texts.has_other(text, segment, compare))
     }
 }
 
-/// A bit for a byte of ASCII: one for both cases of a letter, and else hardly ever the same for two.
+/// A bit for a byte of ASCII: the same for both cases of a letter, and hardly ever for two other bytes.
 fn initial(byte: u8) -> u64 {
     1 << (byte & 0x1F | byte >> 1 & 0x20)
 }
 
-/// How two texts compare when they are folded.
 fn compare(one: &[u8], other: &[u8]) -> Ordering {
     folded(one).cmp(folded(other))
 }

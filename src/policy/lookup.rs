@@ -7,9 +7,9 @@ use super::spelling::Spellings;
 use crate::error::{Error, ErrorKind};
 use crate::text::ScopeName;
 
-/// Scopes, what they include, and the routes that need them. Immutable once made, and shared by any thread.
+/// Scopes, what they include, and the routes that need them. Immutable.
 ///
-/// [`Policy::default`] is the one of the user documentation. A host may bring its own:
+/// [`Policy::default`] is the documentation's. A host may bring its own:
 ///
 /// ```
 /// let policy = bpos::Policy::from_json(br#"{
@@ -23,14 +23,17 @@ use crate::text::ScopeName;
 ///     {"method": "POST", "path": "/orders/search", "scope": "orders:read", "writes": false}
 ///   ]
 /// }"#)?;
-/// assert!(policy.scope("orders:write").is_some());
+/// assert_eq!(policy.scopes().collect::<Vec<_>>(), ["orders:read", "orders:write"]);
+/// let write = policy.scope("orders:write").expect("defined above");
+/// assert_eq!((policy.name(write), policy.writes(write)), (Some("orders:write"), Some(true)));
+/// assert!(policy.includes(write).eq(["orders:read"]));
 /// assert!(policy.scope("orders").is_none(), "names match whole");
 /// # Ok::<(), bpos::Error>(())
 /// ```
 #[derive(Debug, Clone)]
 pub struct Policy {
     pub(super) scopes: Vec<PolicyScope>,
-    /// The place in `scopes` of each scope, by its number; the documentation's keep theirs in every policy.
+    /// The place in `scopes` of each scope, by its number. The documentation's scopes have the same numbers in every policy.
     pub(super) places: Vec<Option<u8>>,
     pub(super) routes: Tree<Vec<Route>>,
     pub(super) spellings: Spellings,
@@ -41,11 +44,11 @@ pub(super) struct PolicyScope {
     pub(super) name: ScopeName,
     pub(super) scope: Scope,
     pub(super) writes: bool,
-    /// Itself and all that it includes, however indirectly.
+    /// Itself and all that it includes, directly or not.
     pub(super) closure: ScopeSet,
 }
 
-/// What a route needs of a key.
+/// A method of a route.
 #[derive(Debug, Clone)]
 pub(super) struct Route {
     pub(super) method: Box<str>,
@@ -63,7 +66,7 @@ pub(crate) struct Need {
 }
 
 impl Policy {
-    /// The scope with this whole name.
+    /// The scope with this name.
     #[must_use]
     pub fn scope(&self, name: &str) -> Option<Scope> {
         self.place(name).and_then(|place| Some(self.scopes.get(place)?.scope))
@@ -80,42 +83,27 @@ impl Policy {
         self.scopes.iter().map(|scope| scope.name.as_str())
     }
 
-    /// The names of all scopes that a scope includes, however indirectly, without itself; in the order of the policy.
-    ///
-    /// ```
-    /// use bpos::{Policy, Scope};
-    ///
-    /// let policy = Policy::default();
-    /// assert!(policy.includes(Scope::PRODUCTS_WRITE).eq(["products:read"]));
-    /// ```
+    /// The names of the scopes that a scope includes, directly or not, without itself; in the order of the policy.
     pub fn includes(&self, scope: Scope) -> impl Iterator<Item = &str> {
         let place = self.place_of(scope);
-        let closure = place.and_then(|place| self.scopes.get(place)).map_or(ScopeSet::EMPTY, |entry| entry.closure);
+        let closure = self.entry(scope).map_or(ScopeSet::EMPTY, |entry| entry.closure);
         closure.places().filter(move |other| Some(*other) != place).filter_map(|place| self.name_at(place))
     }
 
-    /// Whether calls that name a scope write; `None` if this policy has no such scope. A route can say otherwise of itself.
-    ///
-    /// ```
-    /// use bpos::{Policy, Scope};
-    ///
-    /// let policy = Policy::default();
-    /// assert_eq!(policy.writes(Scope::PRODUCTS_WRITE), Some(true));
-    /// assert_eq!(policy.writes(Scope::PRODUCTS_READ), Some(false));
-    /// ```
+    /// Whether operations of a scope write, unless their route says otherwise; `None` if this policy has no such scope.
     #[must_use]
     pub fn writes(&self, scope: Scope) -> Option<bool> {
         self.entry(scope).map(|entry| entry.writes)
     }
 
-    /// What a call that names its scope needs.
+    /// What an operation of this scope needs.
     pub(crate) fn need(&self, scope: Scope) -> Option<Need> {
         let place = self.place_of(scope)?;
         let entry = self.scopes.get(place)?;
         Some(Need { scope, bit: ScopeSet::only(place), writes: entry.writes })
     }
 
-    /// What the route of this method and path needs. Any doubt about the path is no match.
+    /// What the route of this method and path needs. An ambiguous path matches none.
     pub(crate) fn route(&self, method: &[u8], path: &[u8]) -> Option<Need> {
         let path = unambiguous(path).filter(|path| !self.spellings.has_other(path))?;
         let routes = self.routes.find(path.strip_prefix(b"/")?)?;
@@ -124,7 +112,7 @@ impl Policy {
         Some(found.need)
     }
 
-    /// Adds a scope to a set by its name, as keys hold it: not closed.
+    /// Adds a scope to a set by name, without what it includes.
     pub(crate) fn add_to(&self, set: &mut ScopeSet, name: &str) -> Result<(), Error> {
         let scope = self.place(name).map(ScopeSet::only).ok_or_else(|| self.unknown_scope(name))?;
         if set.intersects(scope) {
@@ -139,7 +127,7 @@ impl Policy {
         Error::new(ErrorKind::Format, format!("unknown scope {name:?}; expected one of {}", known.join(", ")))
     }
 
-    /// A set with all that its scopes include.
+    /// The set with all that its scopes include.
     pub(crate) fn close(&self, set: ScopeSet) -> ScopeSet {
         set.places().filter_map(|place| self.scopes.get(place)).fold(set, |closed, scope| closed.union(scope.closure))
     }

@@ -1,8 +1,8 @@
-//! The policy: which scopes there are, what they include, and which scope each route needs.
+//! The policy: its scopes, what they include, and which scope each route needs.
 //!
-//! [`lookup`] is the policy in use and the part that a decision asks; [`builder`] makes one, and [`built_in`] the
-//! documentation's. A path is read by [`path`] and met with the tree of [`routes`]; [`spelling`] and [`folding`] know the
-//! paths that some routers read in another way. May use `text` and `error`.
+//! [`lookup`] is the finished policy, which decisions ask; [`builder`] builds one, and [`built_in`] the documentation's.
+//! [`path`] checks a path, and [`routes`] looks it up; [`spelling`] and [`folding`] find paths that routers read
+//! differently. May use `text` and `error`.
 
 mod builder;
 mod built_in;

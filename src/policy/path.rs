@@ -5,15 +5,15 @@ use super::spelling::{encoded_byte, is_unreserved};
 /// The longest path that matches a route, in bytes.
 pub(crate) const MAX_PATH: usize = 8_192;
 
-/// A path without one trailing slash; `None` if a router might read it in another way than this one does: an empty or a
-/// dot segment, a backslash, `;` or `#`, a byte that is not visible ASCII, a percent-encoding that is malformed, is not
-/// UTF-8, or stands for a character that needs none, a slash, a backslash, a percent sign or a control.
+/// A path without one trailing slash; `None` if routers may read it differently: an empty or dot segment, a backslash, `;`
+/// or `#`, a byte that is not visible ASCII, or a percent-encoding that is malformed, not UTF-8, unnecessary, or of a
+/// slash, a backslash, a percent sign or a control.
 #[inline]
 pub(super) fn unambiguous(path: &[u8]) -> Option<&[u8]> {
     if path.len() > MAX_PATH || path.first() != Some(&b'/') {
         return None;
     }
-    // Most paths have nothing that needs a second look, and that is found out without a branch for each byte.
+    // Most paths need no second look; this finds out without a branch for each byte.
     #[expect(clippy::indexing_slicing, reason = "there is a class for each byte")]
     let bytes = path.iter().fold(0, |found, byte| found | CLASSES[usize::from(*byte)]);
     if bytes & REFUSED != 0 || (bytes & SUSPECT != 0 && !(sound_dots(path) && sound_percents(path))) {
@@ -26,7 +26,7 @@ pub(super) fn unambiguous(path: &[u8]) -> Option<&[u8]> {
     Some(path.strip_suffix(b"/").filter(|path| !path.is_empty()).unwrap_or(path))
 }
 
-/// What a path's bytes are: no bit for those that are always fine.
+/// The class of each byte: 0 if always fine.
 static CLASSES: [u8; 256] = {
     let mut classes = [0; 256];
     let mut byte = 0;
@@ -54,8 +54,8 @@ fn sound_dots(path: &[u8]) -> bool {
     path.split(|byte| *byte == b'/').all(|segment| !matches!(segment, b"." | b".."))
 }
 
-/// Whether every `%` begins the encoding of a character, in UTF-8, that all routers take for part of a segment. Some read
-/// more than UTF-8, and a dot in `%C0%AE`.
+/// Whether every `%` begins the UTF-8 encoding of a character that all routers take for part of a segment. Some decode
+/// overlong forms, such as `%C0%AE` for a dot.
 fn sound_percents(path: &[u8]) -> bool {
     let mut rest = path;
     while let Some(sign) = rest.iter().position(|byte| *byte == b'%') {

@@ -1,21 +1,21 @@
-//! Paths to what they need: a tree of segments, searched without an allocation.
+//! The routes: a tree of path segments, searched without allocation.
 
 use std::cmp::Ordering;
 
 use super::folding::Siblings;
 
-/// A tree whose branches are the segments of paths, literal or one for any, with a value where a path ends.
+/// A tree whose branches are path segments, literals or a parameter, with a value where a path ends.
 #[derive(Debug, Clone)]
 pub(crate) struct Routes<T> {
-    /// In the order of their names.
+    /// Sorted by name.
     literals: Vec<(Name, Routes<T>)>,
-    /// The literals again, for segments that are not one of them to every router.
+    /// The literals again, for segments that only some routers match with one.
     siblings: Siblings,
     parameter: Option<Box<Routes<T>>>,
     value: Option<T>,
 }
 
-/// [`Routes`] that are complete, without the segments that all their paths begin with.
+/// Complete [`Routes`], without the segments that all paths begin with.
 #[derive(Debug, Clone)]
 pub(crate) struct Tree<T> {
     /// Such as `api/v1/`: each segment with the slash behind it.
@@ -39,16 +39,16 @@ impl<T> Tree<T> {
         Self { trunk: trunk.into(), branches: routes }
     }
 
-    /// The value for a path without its leading slash; none, too, if a router might find another.
+    /// The value for a path without its leading slash; `None` also if some router might find another.
     pub(crate) fn find(&self, path: &[u8]) -> Option<&T> {
         self.branches.find(path.strip_prefix(&*self.trunk)?).ok()?
     }
 }
 
-/// A literal segment, in a form that is compared by one number if it is short.
+/// A literal segment; short ones compare as one number.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Name {
-    /// The first eight bytes, followed by zeros.
+    /// The first eight bytes, padded with zeros.
     start: u64,
     length: usize,
     text: Box<[u8]>,
@@ -56,7 +56,7 @@ struct Name {
 
 const START: usize = size_of::<u64>();
 
-/// A path has a segment that some routers take for a literal beside the parameter that it met.
+/// The path has a segment that some routers match with a literal instead of the parameter.
 struct Folds;
 
 /// A segment of a template.
@@ -72,7 +72,7 @@ impl<T> Routes<T> {
         Self { literals: Vec::new(), siblings: Siblings::default(), parameter: None, value: None }
     }
 
-    /// The value of the path that these segments describe, made if there is none yet.
+    /// The value at this path, made if there is none.
     pub(crate) fn entry<'a>(
         &mut self,
         mut segments: impl Iterator<Item = Segment<'a>>,
@@ -98,9 +98,9 @@ impl<T> Routes<T> {
         &mut self.literals[place].1
     }
 
-    /// The value for a path without its leading slash. At each segment a literal is tried before a parameter.
+    /// The value for a path without its leading slash. A literal is tried before a parameter.
     ///
-    /// A segment that folds to a literal ends the search, and not this branch of it alone: `/orders/export/X` is no
+    /// A segment that folds to a literal ends the whole search, not only this branch: `/orders/export/X` must not match
     /// `/orders/{id}/{part}` where a router serves `/orders/export/x`.
     fn find(&self, path: &[u8]) -> Result<Option<&T>, Folds> {
         let Cut { start, segment, rest } = cut(path);
@@ -122,7 +122,7 @@ impl<T> Routes<T> {
         }
     }
 
-    /// The value for what follows this node's segment: the rest of the path, or nothing.
+    /// The value for the rest of the path after this node's segment.
     #[inline]
     fn below(&self, rest: Option<&[u8]>) -> Result<Option<&T>, Folds> {
         rest.map_or_else(|| Ok(self.value.as_ref()), |rest| self.find(rest))
@@ -138,10 +138,10 @@ impl<T> Routes<T> {
 
 /// A path, cut after its first segment.
 struct Cut<'a> {
-    /// The segment's first eight bytes, followed by zeros.
+    /// The segment's first eight bytes, padded with zeros.
     start: u64,
     segment: &'a [u8],
-    /// What follows the slash behind it, if there is one.
+    /// What follows the next slash, if there is one.
     rest: Option<&'a [u8]>,
 }
 

@@ -2,14 +2,14 @@
 
 use std::num::NonZeroU32;
 
-/// A scope's number, the same in every language and for ever.
+/// A scope's number, the same in every language and permanent.
 ///
-/// The constants are the scopes of the user documentation. A host's own policy may have others: ask
-/// [`Policy::scope`](crate::Policy::scope) for them once, and keep them.
+/// The constants are the documentation's scopes. For those of another policy, call [`Policy::scope`](crate::Policy::scope)
+/// once and keep the result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Scope(NonZeroU32);
 
-/// The documentation's scopes, in the order of their numbers, which begin with 1.
+/// The documentation's scopes, in the order of their numbers, from 1.
 pub(crate) const BUILT_IN: [&str; 11] = [
     "products:read",
     "customers:read",
@@ -60,12 +60,12 @@ impl Scope {
         self.0.get()
     }
 
-    /// The scope that comes `index` places after the first.
+    /// The scope at an index, from 0.
     pub(crate) const fn at(index: u32) -> Self {
         Self(NonZeroU32::MIN.saturating_add(index))
     }
 
-    /// How many places after the first it comes.
+    /// Its index, from 0.
     pub(crate) fn index(self) -> usize {
         self.0.get() as usize - 1
     }
@@ -81,7 +81,7 @@ impl ScopeSet {
 
     pub(crate) const EMPTY: Self = Self(0);
 
-    /// The set with one scope, the one at this place of the policy; empty past the last.
+    /// The set of the scope at this place of the policy; empty past the last.
     pub(crate) fn only(place: usize) -> Self {
         Self(u32::try_from(place).ok().and_then(|place| 1_u64.checked_shl(place)).unwrap_or(0))
     }

@@ -1,44 +1,58 @@
-//! The texts of a policy's routes that a path can spell in another way: `/all%3Aexport` for `/all:export`.
+//! The literals of a policy's routes that a path can spell in another way: `/all%3Aexport` for `/all:export`.
 
 use std::cmp::Ordering;
 
 use crate::text::percent_byte;
 
-/// The texts that have a character which can stand in a path percent-encoded.
+/// The literals with a character that can be percent-encoded in a path.
 ///
-/// Many routers decode a segment before they look for its route. Where bpos compares what stands there, it would find
-/// the route of a parameter, and with that perhaps a lesser scope.
+/// Many routers decode a segment before they look for its route. Compared undecoded, it would match the route of a
+/// parameter instead, perhaps with a lesser scope.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Spellings {
-    /// In the order of what they are decoded, then of what stands there.
-    texts: Vec<Box<[u8]>>,
-}
+pub(crate) struct Spellings(Alike);
 
 impl Spellings {
     pub(crate) fn add(&mut self, text: &[u8]) {
-        // What is unreserved has one spelling: the policy refuses a path with its encoding.
+        // Unreserved characters have one spelling: the policy refuses a path that encodes them.
         if !text.iter().copied().all(is_unreserved) {
-            let place = self.texts.binary_search_by(|known| compare(known, text).then((**known).cmp(text)));
-            if let Err(place) = place {
-                self.texts.insert(place, text.into());
-            }
+            self.0.add(text, compare);
         }
     }
 
-    /// Whether a segment of the path is one of the texts when it is decoded, and not as it stands.
+    /// Whether a segment of the path is one of the texts when decoded, but not as it stands.
     pub(crate) fn has_other(&self, path: &[u8]) -> bool {
-        // Most policies have no such text, and most paths nothing that is encoded.
-        !self.texts.is_empty()
+        // Most policies have no such text, and most paths nothing encoded.
+        !self.0.is_empty()
             && path.contains(&b'%')
-            && path.split(|byte| *byte == b'/').filter(|segment| segment.contains(&b'%')).any(|segment| {
-                let first = self.texts.partition_point(|text| compare(text, segment) == Ordering::Less);
-                let alike = self.texts.iter().skip(first).take_while(|text| compare(text, segment).is_eq());
-                alike.into_iter().any(|text| **text != *segment)
-            })
+            && path
+                .split(|byte| *byte == b'/')
+                .any(|segment| segment.contains(&b'%') && self.0.has_other(segment, segment, compare))
     }
 }
 
-/// How two texts compare when they are decoded.
+/// Texts in the order of an equivalence, then of their bytes.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Alike(Vec<Box<[u8]>>);
+
+impl Alike {
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(super) fn add(&mut self, text: &[u8], compare: fn(&[u8], &[u8]) -> Ordering) {
+        if let Err(place) = self.0.binary_search_by(|known| compare(known, text).then((**known).cmp(text))) {
+            self.0.insert(place, text.into());
+        }
+    }
+
+    /// Whether one of the texts is equivalent to `text` and not the same as `segment`.
+    pub(super) fn has_other(&self, text: &[u8], segment: &[u8], compare: fn(&[u8], &[u8]) -> Ordering) -> bool {
+        let first = self.0.partition_point(|known| compare(known, text).is_lt());
+        let mut alike = self.0.iter().skip(first).take_while(|known| compare(known, text).is_eq());
+        alike.any(|known| **known != *segment)
+    }
+}
+
 fn compare(one: &[u8], other: &[u8]) -> Ordering {
     decoded(one).cmp(decoded(other))
 }
@@ -56,7 +70,7 @@ pub(crate) fn is_unreserved(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~')
 }
 
-/// The byte that a text begins with percent-encoded, and what follows it.
+/// The percent-encoded byte at the beginning of a text, and the rest.
 pub(crate) fn encoded_byte(text: &[u8]) -> Option<(u8, &[u8])> {
     match text {
         [b'%', high, low, after @ ..] => Some((percent_byte(*high, *low)?, after)),

@@ -1,12 +1,12 @@
-//! The registry file: who may own it, how it is read, and how a change to it survives anything.
+//! The registry file: who may own it, how it is read, and how a change to it survives a crash.
 //!
-//! A change is a whole new document: written to a file beside the old one, synced, renamed over it, and the folder synced.
-//! A reader, and a machine that loses power, therefore finds the old document or the new one, never a third. A sync that
-//! fails is never tried again on the same file: the kernel may have dropped what it could not write.
+//! A change writes a whole new document to a file beside the old one, syncs it, renames it over the old one and syncs the
+//! folder, so that after a power failure there is the old document or the new one, never a mixture. A failed sync is not
+//! retried on the same file: the kernel may have dropped the pages that it could not write.
 //!
-//! Writers take turns by an advisory lock on a file of its own, `NAME.lock`, which stays: a lock on the registry file
-//! itself would be lost with each rename. Whoever waits for it holds `NAME.queue`, so that a writer that has made one
-//! change cannot make the next before another that waits: else one that makes many would shut a revocation out.
+//! Writers take turns by an advisory lock on `NAME.lock`, which is never removed: a lock on the registry file itself would
+//! be lost with each rename. A writer that waits for it holds `NAME.queue`, so that one that makes many changes cannot
+//! starve another that revokes a key.
 
 use std::ffi::OsString;
 use std::fs::{File, Metadata, OpenOptions, TryLockError};
@@ -35,22 +35,23 @@ const LOCK_PAUSE: Duration = Duration::from_millis(1);
 #[derive(Debug, Clone)]
 pub(super) struct Seen {
     version: Version,
-    /// The SHA-256 of what was in it, if it was so new that its version can be that of a later change too.
+    /// The SHA-256 of the content of a file so new that a later change may have the same version.
     content: Option<[u8; 32]>,
 }
 
 impl Seen {
     fn of(metadata: &Metadata, is_settled: bool, json: &[u8]) -> Self {
-        let content = (!is_settled).then(|| Sha256::digest(json).into());
-        Self { version: Version::of(metadata), content }
+        Self { version: version_of(metadata), content: (!is_settled).then(|| Sha256::digest(json).into()) }
     }
 
-    /// Whether the file at a path has another version: one call to the operating system.
+    /// Whether the file at a path has another version: one system call.
     pub(super) fn is_outdated(&self, path: &Path, follow_links: bool) -> Result<bool, Error> {
-        Ok(self.version != version(path, follow_links)?)
+        let metadata = if follow_links { path.metadata() } else { path.symlink_metadata() };
+        let metadata = metadata.map_err(|error| in_file(path)(cannot("look at", &error)))?;
+        Ok(self.version != version_of(&metadata))
     }
 
-    /// Whether its version is enough to tell it from a later one.
+    /// Whether the version alone tells it from a later one.
     pub(super) fn is_settled(&self) -> bool {
         self.content.is_none()
     }
@@ -61,65 +62,40 @@ impl Seen {
     }
 }
 
-/// What tells one version of a file from another without reading it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Version {
-    device: u64,
-    inode: u64,
-    size: u64,
-    modified: (i64, i64),
-    changed: (i64, i64),
+/// What tells versions of a file apart without reading it: device, inode, size, mtime and ctime.
+type Version = (u64, u64, u64, [i64; 4]);
+
+fn version_of(file: &Metadata) -> Version {
+    (file.dev(), file.ino(), file.size(), [file.mtime(), file.mtime_nsec(), file.ctime(), file.ctime_nsec()])
 }
 
-impl Version {
-    fn of(metadata: &Metadata) -> Self {
-        Self {
-            device: metadata.dev(),
-            inode: metadata.ino(),
-            size: metadata.size(),
-            modified: (metadata.mtime(), metadata.mtime_nsec()),
-            changed: (metadata.ctime(), metadata.ctime_nsec()),
-        }
-    }
-}
-
-/// The version of the file at a path: one call to the operating system.
-fn version(path: &Path, follow_links: bool) -> Result<Version, Error> {
-    let metadata = if follow_links { path.metadata() } else { path.symlink_metadata() };
-    metadata.map(|metadata| Version::of(&metadata)).map_err(|error| cannot("look at", &error).within(shown(path)))
-}
-
-/// Reads a registry file, if nobody could have written it but its owner, who is root or this user.
+/// Reads a registry file that only its owner, root or this user, can have written.
 ///
-/// What is checked is the file that was opened, not the path: it cannot be exchanged in between. A symbolic link is
-/// followed only where the file is never to be replaced.
+/// The file is checked after it was opened, so it cannot be swapped in between. A symbolic link is followed only where
+/// the file is never to be replaced.
 pub(super) fn read(path: &Path, follow_links: bool) -> Result<(Vec<u8>, Seen), Error> {
-    read_file(path, follow_links).map_err(|error| error.within(shown(path)))
+    read_file(path, follow_links).map_err(in_file(path))
 }
 
 fn read_file(path: &Path, follow_links: bool) -> Result<(Vec<u8>, Seen), Error> {
-    // A pipe must not hold the host up: without NONBLOCK, opening one waits for its writer.
+    // Without NONBLOCK, opening a pipe would wait for its writer.
     let links = if follow_links { OFlags::empty() } else { OFlags::NOFOLLOW };
-    let flags = OFlags::NONBLOCK | OFlags::NOCTTY | links;
-    let file = File::options()
-        .read(true)
-        .custom_flags(flags.bits().cast_signed())
-        .open(path)
-        .map_err(|error| cannot("open", &error))?;
+    let flags = (OFlags::NONBLOCK | OFlags::NOCTTY | links).bits().cast_signed();
+    let file = File::options().read(true).custom_flags(flags).open(path).map_err(|error| cannot("open", &error))?;
     let metadata = file.metadata().map_err(|error| cannot("look at", &error))?;
     let is_settled = is_settled(&metadata, SystemTime::now());
     let size = check_owner(&metadata)?;
 
     let mut json = Vec::new();
     json.try_reserve_exact(size).map_err(|_| Error::new(ErrorKind::Limit, format!("no memory for {size} bytes")))?;
-    // One byte over the bound shows a file that grew since.
+    // One byte over the bound shows that the file grew.
     file.take(MAX_BYTES as u64 + 1).read_to_end(&mut json).map_err(|error| cannot("read", &error))?;
     let seen = Seen::of(&metadata, is_settled, &json);
     Ok((json, seen))
 }
 
-/// Whether every later change to a file will show in its times. A file system stamps them from a clock that ticks some
-/// hundred times a second, or keeps whole seconds only.
+/// Whether every later change to a file will show in its times: file systems stamp them from a clock that ticks some
+/// hundred times a second, or in whole seconds.
 fn is_settled(metadata: &Metadata, now: SystemTime) -> bool {
     const TICK: Duration = Duration::from_millis(20);
     const COARSE: Duration = Duration::from_secs(2);
@@ -129,7 +105,7 @@ fn is_settled(metadata: &Metadata, now: SystemTime) -> bool {
     age.is_some_and(|age| age > grain)
 }
 
-/// Refuses a file that others may write; gives the size of one that is sound.
+/// Refuses a file that others may write; returns the size.
 fn check_owner(metadata: &Metadata) -> Result<usize, Error> {
     if !metadata.is_file() {
         return Err(Error::new(ErrorKind::Io, "this is not a regular file; expected a registry document"));
@@ -153,7 +129,7 @@ fn check_owner(metadata: &Metadata) -> Result<usize, Error> {
     })
 }
 
-/// The right to change a registry file, among processes. Given back when it is dropped.
+/// The lock of a registry file, among processes. Released on drop.
 #[derive(Debug)]
 pub(super) struct Lock<'h> {
     file: File,
@@ -163,13 +139,13 @@ pub(super) struct Lock<'h> {
 impl Drop for Lock<'_> {
     fn drop(&mut self) {
         self.held.forget();
-        // Not by closing alone: a child that was forked meanwhile holds the same open file, and the lock with it.
-        let _ = self.file.unlock(); // closing gives it back too, if this cannot
+        // Closing is not enough: a child forked meanwhile has the same open file, and the lock with it.
+        let _ = self.file.unlock();
     }
 }
 
-/// The lock files that a change has open. A child that is forked meanwhile has them open too, and so would keep the lock if
-/// its parent died in the midst of the change.
+/// The lock files that a change has open. A child forked meanwhile inherits them, and would keep the lock if its parent
+/// died during the change.
 #[derive(Debug, Default)]
 pub(super) struct Held {
     queue: HeldFile,
@@ -177,17 +153,17 @@ pub(super) struct Held {
 }
 
 impl Held {
-    /// In a child: closes what it has from its parent. The lock stays the parent's for as long as that lives.
+    /// In a child: closes the inherited files. The parent keeps the lock.
     pub(super) fn close_inherited(&self) {
         self.queue.close_inherited();
         self.lock.close_inherited();
     }
 }
 
-/// A file that is open, or none: its number, plus one, and which file that is.
+/// An open file, or none: its descriptor plus one, and which file it is.
 #[derive(Debug, Default)]
 struct HeldFile {
-    number: AtomicI32,
+    descriptor: AtomicI32,
     device: AtomicU64,
     inode: AtomicU64,
 }
@@ -197,24 +173,24 @@ impl HeldFile {
         let metadata = file.metadata()?;
         self.device.store(metadata.dev(), Ordering::Relaxed);
         self.inode.store(metadata.ino(), Ordering::Relaxed);
-        self.number.store(file.as_raw_fd() + 1, Ordering::Release);
+        self.descriptor.store(file.as_raw_fd() + 1, Ordering::Release);
         Ok(())
     }
 
-    /// Before it is closed, so that a number that is remembered is never one that was given out again.
+    /// To be called before the file is closed, so that a remembered descriptor was never reused.
     fn forget(&self) {
-        self.number.store(0, Ordering::Release);
+        self.descriptor.store(0, Ordering::Release);
     }
 
-    #[allow(unsafe_code)] // A number is all that a child has of what its parent had open.
+    #[allow(unsafe_code)] // A child has only the descriptor of what its parent opened.
     fn close_inherited(&self) {
-        let number = self.number.swap(0, Ordering::AcqRel) - 1;
-        if number < 0 {
+        let descriptor = self.descriptor.swap(0, Ordering::AcqRel) - 1;
+        if descriptor < 0 {
             return;
         }
-        // SAFETY: it was open when this process was forked. The host may have closed it since: then this is an error, or
-        // the number another file's, which is told by its device and inode and left alone.
-        let inherited = ManuallyDrop::new(unsafe { File::from_raw_fd(number) });
+        // SAFETY: it was open when this process was forked. If the host closed it since, this fails, or the descriptor is
+        // another file's, which device and inode tell, and which is left alone.
+        let inherited = ManuallyDrop::new(unsafe { File::from_raw_fd(descriptor) });
         let same = inherited.metadata().is_ok_and(|found| {
             (found.dev(), found.ino()) == (self.device.load(Ordering::Relaxed), self.inode.load(Ordering::Relaxed))
         });
@@ -224,18 +200,18 @@ impl HeldFile {
     }
 }
 
-/// Until when a change that begins now waits for other processes.
+/// How long a change that begins now waits for other processes.
 pub(super) fn deadline() -> Instant {
     Instant::now() + LOCK_WAIT
 }
 
-/// Waits for the right to change a registry file.
+/// Waits for the lock of a registry file.
 pub(super) fn lock<'h>(path: &Path, deadline: Instant, held: &'h Held) -> Result<Lock<'h>, Error> {
     let take = |suffix, held| {
-        let beside = beside(path, suffix).map_err(|error| error.within(shown(path)))?;
-        lock_file(&beside, deadline, held).map_err(|error| error.within(shown(&beside)))
+        let beside = beside(path, suffix)?;
+        lock_file(&beside, deadline, held).map_err(in_file(&beside))
     };
-    let _queue = take(".queue", &held.queue)?; // given back to the next that waits once the lock is had
+    let _queue = take(".queue", &held.queue)?; // released to the next in line once the lock is held
     take(".lock", &held.lock)
 }
 
@@ -256,72 +232,70 @@ fn lock_file<'h>(path: &Path, deadline: Instant, held: &'h HeldFile) -> Result<L
     }
 }
 
-/// Puts a document in the place of another. If this fails with [`Replaced::No`], the old one is there, untouched.
+/// Replaces the document. After [`Replaced::No`] the old one is untouched.
 pub(super) fn replace(path: &Path, json: &[u8], _held: &Lock<'_>) -> Result<Seen, Replaced> {
-    let new = beside(path, ".new").map_err(|error| Replaced::No(error.within(shown(path))))?;
+    let new = beside(path, ".new").map_err(Replaced::No)?;
     let written = write_new(&new, path, json).and_then(|file| {
         std::fs::rename(&new, path).map_err(|error| cannot("replace", &error))?;
         Ok(file)
     });
     let (file, time) = written.map_err(|error| {
         let _ = std::fs::remove_file(&new); // or the next change removes it
-        Replaced::No(error.within(shown(path)))
+        Replaced::No(in_file(path)(error))
     })?;
-    sync_folder(path).map_err(|error| Replaced::Perhaps(error.within(shown(path))))?;
-    let metadata = file.metadata().map_err(|error| Replaced::Perhaps(cannot("look at", &error).within(shown(path))))?;
-    // The exact time that it was given tells it from any later change, whose time is that of a tick.
+    let perhaps = |error| Replaced::Perhaps(in_file(path)(error));
+    sync_folder(path).map_err(perhaps)?;
+    let metadata = file.metadata().map_err(|error| perhaps(cannot("look at", &error)))?;
+    // A time that was set exactly differs from that of any later change, which is a tick's.
     let is_settled = time.is_some() && metadata.modified().ok() == time;
     Ok(Seen::of(&metadata, is_settled, json))
 }
 
-/// How far a replacement came that failed.
+/// How far a failed replacement got.
 #[derive(Debug)]
 pub(super) enum Replaced {
     /// The old document is there.
     No(Error),
-    /// The new document is there, but the machine may forget it if it stops now.
+    /// The new document is there, but may be lost if the machine stops now.
     Perhaps(Error),
 }
 
-/// Makes a registry file that was not there, whole or not at all, and nobody else's to read.
+/// Creates a registry file that only this user may read, whole or not at all.
 pub(super) fn create(path: &Path, json: &[u8]) -> Result<(), Error> {
-    let new = beside(path, ".new").map_err(|error| error.within(shown(path)))?;
-    let occupied = || Error::new(ErrorKind::Conflict, "file already exists; open it instead").within(shown(path));
+    let new = beside(path, ".new")?;
+    let occupied = || Error::new(ErrorKind::Conflict, "file already exists; open it instead");
     if path.symlink_metadata().is_ok() {
-        return Err(occupied()); // and no lock is left beside it
+        return Err(in_file(path)(occupied())); // and no lock file is left beside it
     }
     let held = Held::default();
     let _lock = lock(path, deadline(), &held)?;
     let make = || -> Result<(), Error> {
-        let write = || -> Result<(), Error> {
-            let mut file = open_new(&new)?;
-            file.write_all(json).map_err(|error| cannot("write", &error))?;
-            file.sync_all().map_err(|error| cannot("sync", &error))
-        };
-        write().map_err(|error| error.within(shown(path)))?;
+        let mut file = open_new(&new)?;
+        file.write_all(json).map_err(|error| cannot("write", &error))?;
+        file.sync_all().map_err(|error| cannot("sync", &error))?;
         // Unlike a rename, a link does not replace what is there.
         std::fs::hard_link(&new, path).map_err(|error| match error.kind() {
             std::io::ErrorKind::AlreadyExists => occupied(),
-            _ => cannot("create", &error).within(shown(path)),
+            _ => cannot("create", &error),
         })?;
-        sync_folder(path).map_err(|error| error.within(shown(path)))
+        sync_folder(path)
     };
-    let made = make();
+    let made = make().map_err(in_file(path));
     let _ = std::fs::remove_file(&new); // or the next change removes it
     made
 }
 
-/// Writes the file that is to be renamed over the old one, with the old one's mode and group. Gives the time that it was
-/// given, too, if it could be.
+/// Writes the file that is to replace the old one, with the old one's mode and group. Returns its modification time too,
+/// if that could be set.
 fn write_new(new: &Path, old: &Path, json: &[u8]) -> Result<(File, Option<SystemTime>), Error> {
     let mut file = open_new(new)?;
     file.write_all(json).map_err(|error| cannot("write", &error))?;
     let before = old.symlink_metadata().map_err(|error| cannot("look at", &error))?;
-    // Without the right to give the file to the old one's group, that group's bits would be another's.
+    // If the group cannot be set, the group's permissions would go to another group.
     let given = rustix::fs::fchown(&file, None, Some(rustix::fs::Gid::from_raw(before.gid()))).is_ok();
     let mode = before.mode() & if given { 0o755 } else { 0o705 };
     file.set_permissions(PermissionsExt::from_mode(mode)).map_err(|error| cannot("set the mode of", &error))?;
-    // A file system need not let times be set.
+    // Not every file system lets times be set.
     let time = later_than(&before).and_then(|time| file.set_modified(time).map(|()| time)).ok();
     file.sync_all().map_err(|error| cannot("sync", &error))?;
     Ok((file, time))
@@ -329,7 +303,7 @@ fn write_new(new: &Path, old: &Path, json: &[u8]) -> Result<(File, Option<System
 
 fn open_new(new: &Path) -> Result<File, Error> {
     match private().create_new(true).open(new) {
-        // Left behind by a process that died: whoever holds the lock may remove it.
+        // Left behind by a process that died. The lock is held, so it can be removed.
         Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
             std::fs::remove_file(new).map_err(|error| cannot("remove what was left of", &error))?;
             private().create_new(true).open(new)
@@ -339,8 +313,7 @@ fn open_new(new: &Path) -> Result<File, Error> {
     .map_err(|error| cannot("write beside", &error))
 }
 
-/// Now, or a moment after another file was written. Times tell one [`Version`] from another: a clock that ticks slower
-/// than changes come, or was set back, could make a file look like one that was read before, whose number it has.
+/// Now, or just after the other file's time: a coarse clock, or one that was set back, could make two versions look alike.
 fn later_than(before: &Metadata) -> std::io::Result<SystemTime> {
     const STEP: Duration = Duration::from_micros(1);
     let written = before.modified()?;
@@ -348,14 +321,11 @@ fn later_than(before: &Metadata) -> std::io::Result<SystemTime> {
 }
 
 fn sync_folder(path: &Path) -> Result<(), Error> {
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     File::open(folder).and_then(|folder| folder.sync_all()).map_err(|error| cannot("sync the folder of", &error))
 }
 
-/// Options for a file that only this user may read, and that is not reached through a link.
+/// Options for a file that only this user may read; follows no link.
 fn private() -> OpenOptions {
     let mut options = File::options();
     options.read(true).write(true).mode(0o600).custom_flags(OFlags::NOFOLLOW.bits().cast_signed());
@@ -364,14 +334,15 @@ fn private() -> OpenOptions {
 
 /// The path of a file beside the registry file.
 fn beside(path: &Path, suffix: &str) -> Result<PathBuf, Error> {
-    let name = path.file_name().ok_or_else(|| Error::new(ErrorKind::InvalidArgument, "this names no file"))?;
+    let name =
+        path.file_name().ok_or_else(|| in_file(path)(Error::new(ErrorKind::InvalidArgument, "this names no file")))?;
     let mut beside = OsString::from(name);
     beside.push(suffix);
     Ok(path.with_file_name(beside))
 }
 
-fn shown(path: &Path) -> String {
-    format!("{path:?}")
+fn in_file(path: &Path) -> impl Fn(Error) -> Error {
+    move |error| error.within(format_args!("{path:?}"))
 }
 
 fn cannot(what: &str, error: &std::io::Error) -> Error {

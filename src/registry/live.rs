@@ -1,4 +1,4 @@
-//! The registry: the live set of keys, how it is opened, and what those see of it who manage keys.
+//! The registry: the live set of keys, how it is opened, and how its keys are listed.
 
 use std::cell::Cell;
 use std::path::{Path, PathBuf};
@@ -21,21 +21,35 @@ use crate::policy::{Policy, Scope};
 use crate::sync::hazard::{Reading, Shared};
 use crate::text::KeyId;
 
-/// The keys of a platform, ready to decide. Open it once, share it between all threads, and ask it for every request.
+/// The keys of a platform, ready to decide. Open it once and share it between all threads.
 ///
-/// - Any thread may call any method at any time. [`Registry::authorize`] takes no lock; changes wait for each other only.
-/// - [`Registry::authorize`] allocates nothing, but once each for a key's first admission (its window) and its first denial
-///   (its counts). No memory for those is a denial, not an abort.
-/// - After a change returns, every decision that starts later, on any thread, is made with it.
-/// - A process may fork at any time (on Linux): the child can authorize, but counts apart, so that both together admit up to
-///   twice a limit, and neither learns what the other changes before it reads the file again.
+/// - Any thread may call any method at any time. [`Registry::authorize`] takes no lock; changes wait only for each other.
+/// - [`Registry::authorize`] allocates only at a key's first admission (its window) and first denial (its counts). Without
+///   memory for those it denies instead of aborting.
+/// - Once a change has returned, every decision that starts later, on any thread, sees it.
+/// - A process may fork at any time (on Linux). The child can authorize but counts apart, so both together admit up to
+///   twice a limit, and neither sees the other's changes until it reads the file again.
+///
+/// ```no_run
+/// use bpos::{Options, Registry};
+///
+/// let registry = Registry::init("keys.json", Options::default())?; // or open, or open_with
+/// for key in registry.list(Some("yourstore")) {
+///     println!("{} {} {:?}", key.id, key.name, key.hint);
+///     assert!(registry.get(&key.id).is_some());
+/// }
+/// assert_eq!(registry.scope("products:read"), registry.policy().scope("products:read"));
+/// let copy = Registry::from_json_with(&registry.export()?, Options::default().read_only(true))?;
+/// assert_eq!(copy.stats().keys, registry.stats().keys);
+/// # Ok::<(), bpos::Error>(())
+/// ```
 pub struct Registry {
     pub(super) policy: Policy,
     pub(super) table: Shared<Table>,
     pub(super) clock: SystemClock,
     /// Denials not attributable to a key, by reason.
     pub(super) unproved: Tally,
-    /// What keys that are gone had counted.
+    /// The counts of removed keys.
     pub(super) departed: Counts,
     pub(super) revision: AtomicU64,
     writer: Writer,
@@ -56,20 +70,20 @@ pub struct Registry {
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub struct Options {
-    /// The scopes and the routes; the documentation's by default.
+    /// The scopes and routes; by default the documentation's.
     pub policy: Policy,
-    /// Whether changes through this registry are refused. A read-only registry may be named by a symbolic link.
+    /// Whether changes are refused. Only a read-only registry may be opened through a symbolic link.
     pub read_only: bool,
 }
 
 impl Options {
-    /// Other scopes and routes than the documentation's.
+    /// Sets the policy.
     #[must_use]
     pub fn policy(self, policy: Policy) -> Self {
         Self { policy, ..self }
     }
 
-    /// Whether changes through this registry are refused.
+    /// Sets whether changes are refused.
     #[must_use]
     pub fn read_only(self, read_only: bool) -> Self {
         Self { read_only, ..self }
@@ -87,7 +101,7 @@ impl Options {
 }
 
 impl Registry {
-    /// Opens a registry file: it is read, and every change will be written to it.
+    /// Opens a registry file: reads it, and writes every change to it.
     ///
     /// # Errors
     ///
@@ -114,19 +128,19 @@ impl Registry {
         Ok(registry)
     }
 
-    /// Makes a registry file without keys, which must not be there yet, and opens it.
+    /// Creates a registry file without keys and opens it.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Conflict`] if there is such a file; [`ErrorKind::Io`] if it cannot be written.
+    /// [`ErrorKind::Conflict`] if the file exists; [`ErrorKind::Io`] if it cannot be written.
     pub fn init(path: impl AsRef<Path>, options: Options) -> Result<Self, Error> {
         let path = path.as_ref();
         file::create(path, &document::write(0, &options.policy, &[])?)?;
         Self::open_with(path, options)
     }
 
-    /// Makes a memory registry from a document: the host's own database is the source of truth, and feeds changes in
-    /// through [`Registry::apply`]. Nothing is ever written.
+    /// Makes a memory registry from a document, for hosts whose own database is the source of truth and feeds changes in
+    /// through [`Registry::apply`]. Nothing is written.
     ///
     /// # Errors
     ///
@@ -156,8 +170,8 @@ impl Registry {
         })
     }
 
-    /// Everything that is wrong with a registry document, in the order of its text, at most 10,000 findings. None if
-    /// [`Registry::from_json_with`] takes it with this policy.
+    /// Everything that is wrong with a registry document, in the order of its text, at most 10,000 findings; none if
+    /// [`Registry::from_json_with`] accepts it with this policy.
     ///
     /// ```
     /// let json = br#"{"version": 2, "keys": [7]}"#;
@@ -173,29 +187,29 @@ impl Registry {
         document::findings_of(json, policy)
     }
 
-    /// The scopes and routes it decides by.
+    /// Its scopes and routes.
     #[must_use]
     pub fn policy(&self) -> &Policy {
         &self.policy
     }
 
-    /// The scope with this whole name.
+    /// The scope with this name.
     #[must_use]
     pub fn scope(&self, name: &str) -> Option<Scope> {
         self.policy.scope(name)
     }
 
-    /// Writes the registry document that is in force. Waits for no file.
+    /// The registry document in force. Waits for no file.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Format`] if it cannot be written as JSON, which no set of keys is known to cause.
+    /// [`ErrorKind::Format`] if it cannot be written as JSON, which is not known to happen.
     pub fn export(&self) -> Result<Vec<u8>, Error> {
         let state = self.state();
         let table = self.read();
         let keys: Vec<_> = table.in_order().into_iter().map(|key| (key.digest, Arc::clone(&key.record))).collect();
         let revision = self.revision.load(Ordering::Acquire);
-        drop(state); // held until here, so that no change is seen by half
+        drop(state); // held until here, so that no change is seen half done
         let keys: Vec<_> = keys.iter().map(|(digest, record)| (digest, &**record)).collect();
         document::write(revision, &self.policy, &keys)
     }
@@ -209,7 +223,7 @@ impl Registry {
         Some(self.describe(&known.record, Some(&known.usage)))
     }
 
-    /// The keys of a store, or of all, in the order of the document. Waits for no file.
+    /// The keys of a store, or all keys, in the order of the document. Waits for no file.
     #[must_use]
     pub fn list(&self, store: Option<&str>) -> Vec<KeyRecord> {
         let state = self.state();
@@ -217,12 +231,12 @@ impl Registry {
         let wanted = |key: &&Credential| store.is_none_or(|store| key.record.store.is(store.as_bytes()));
         let mut keys: Vec<_> =
             table.keys().filter(wanted).map(|key| (Arc::clone(&key.record), Arc::clone(&key.usage))).collect();
-        drop(state); // held until here, so that no change is seen by half
+        drop(state); // held until here, so that no change is seen half done
         keys.sort_by_cached_key(|(_, usage)| usage.position()); // once each: a reload may be moving them
         keys.iter().map(|(record, usage)| self.describe(record, Some(usage))).collect()
     }
 
-    /// The table in force, and a lane of this thread's own, for as long as the answer is kept.
+    /// The table in force, with a lane that is this thread's own while the reading is kept.
     #[inline]
     pub(crate) fn read(&self) -> Reading<'_, Table> {
         thread_local!(static HOME: Cell<usize> = const { Cell::new(0) });
@@ -233,7 +247,6 @@ impl Registry {
         })
     }
 
-    /// Where its times come from.
     #[inline]
     pub(crate) fn clock(&self) -> &SystemClock {
         &self.clock
@@ -245,7 +258,7 @@ impl Registry {
         self.unproved.add(lane, reason as usize);
     }
 
-    /// What those see of a key who manage keys.
+    /// A key as administrators see it.
     pub(super) fn describe(&self, record: &Record, usage: Option<&Usage>) -> KeyRecord {
         let last_used_at = usage.and_then(Usage::last_us).and_then(|last_us| self.clock.date_of(last_us));
         let allowed = usage.map_or(0, Usage::admitted);
@@ -272,7 +285,7 @@ impl Registry {
         self.writer.here(|parents| State::of(&self.read(), parents))
     }
 
-    /// What this process knows besides the table, for as long as it takes to use it: memory only.
+    /// What this process knows besides the table. Never held while a file is waited for.
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
         self.writer().state()
     }
@@ -281,9 +294,9 @@ impl Registry {
 impl Drop for Registry {
     fn drop(&mut self) {
         let retired = std::mem::take(&mut self.state().retired);
-        retired.into_iter().for_each(|table| drop(self.table.free(table))); // nobody reads any more
+        retired.into_iter().for_each(|table| drop(self.table.free(table))); // nobody is reading
     }
 }
 
-/// How many threads can decide at once without waiting for each other.
+/// How many threads can decide at once without waiting.
 const LANES: usize = 128;

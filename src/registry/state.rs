@@ -1,4 +1,4 @@
-//! What only those need who change the registry or ask about keys, and how a table is made.
+//! What changes and queries need besides the table, and how a table is built.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -14,74 +14,71 @@ use crate::policy::Policy;
 use crate::sync::hazard::Retired;
 use crate::text::KeyId;
 
-/// What only those need who change the registry or ask about keys.
+/// What changes and queries need besides the table.
 #[derive(Default)]
 pub(super) struct State {
     pub(super) ids: Ids,
     /// The position of the key that was added last.
     pub(super) last_position: u32,
-    /// The file that is in force, as far as it is known.
+    /// The file in force, if known.
     pub(super) seen: Option<file::Seen>,
-    /// A file that could not be put in force, and why: it is not read again until it changes.
+    /// A file that was refused, and why: not read again until it changes.
     pub(super) refused: Option<(file::Seen, Error)>,
-    /// The keys from which something was taken that is not in the file yet. It is in force whatever the file says.
+    /// Keys with restrictions that are not in the file yet. They are in force whatever the file says.
     pub(super) withheld: HashMap<KeyId, Withheld>,
-    /// Raised with each change to what an edit sees.
+    /// Incremented with each change to what an edit sees.
     pub(super) generation: u64,
     /// The owner of the last edit.
     pub(super) last_owner: Owner,
-    /// Secrets that were revoked and whose records are gone, with the time of the revocation: they stay revoked.
+    /// Revoked secrets whose records are gone, with the time: they stay revoked.
     pub(super) revoked: HashMap<Digest, OptionalTime>,
-    /// How many credentials were appended to the table in force.
+    /// How many credentials the table in force has.
     pub(super) appended: usize,
-    /// Tables that were replaced while somebody read them.
+    /// Replaced tables that may still be read.
     pub(super) retired: Vec<Retired<Table>>,
 }
 
 impl State {
-    /// The state of a forked process for the table that it has: the room counts as used up, since an append may have been
-    /// under way.
+    /// The state of a forked process. Its table counts as full, since an append may have been under way.
     pub(super) fn of(table: &Table, parents: Option<&Self>) -> Self {
         let last_position = table.keys().map(|key| key.usage.position()).max().unwrap_or(0);
         let (mut withheld, revoked) =
             parents.map(|parents| (parents.withheld.clone(), parents.revoked.clone())).unwrap_or_default();
-        // Nobody here waits for what the parent's threads are about to write.
+        // What the parent's threads were about to write has no owner here.
         withheld.values_mut().for_each(|withheld| withheld.taken.iter_mut().for_each(|(owner, _)| *owner = SETTLED));
         Self { ids: Ids::of(table), appended: table.capacity(), last_position, withheld, revoked, ..Self::default() }
     }
 
-    /// A key as the next document is to have it, if nothing more changes.
+    /// A key as it goes into the next document, if nothing more changes.
     pub(super) fn to_write(&self, table: &Table, id: &KeyId, policy: &Policy) -> Option<KeyEntry> {
         let known = self.ids.get(table, id)?;
         Some(self.withheld.get(id).map_or_else(|| known.entry(), |withheld| withheld.to_write(policy)))
     }
 
-    /// When a secret was revoked, if it was. An edit under way may yet fail, and revokes none.
+    /// When a secret was revoked, if it was. Unfinished edits do not count: they may fail.
     pub(super) fn revoked_at(&self, table: &Table, digest: &Digest, policy: &Policy) -> OptionalTime {
         let gone = self.revoked.get(digest).copied();
         let key = || self.to_write(table, &table.find(digest)?.record.id, policy);
         gone.or_else(|| Some(key()?.record.revoked_at)).unwrap_or(OptionalTime::NONE)
     }
 
-    /// Whether this owner has taken something that is not written.
+    /// Whether this owner has unwritten restrictions.
     pub(super) fn is_unwritten(&self, owner: Owner) -> bool {
         self.withheld.values().any(|withheld| withheld.taken.iter().any(|(of, _)| *of == owner))
     }
 
-    /// Gives back what this owner has taken, but for putting it in force. Gives the keys from which it was taken.
+    /// Drops this owner's restrictions; returns the keys that had them, for the caller to put in force.
     pub(super) fn drop_taken(&mut self, owner: Owner) -> Vec<KeyId> {
         let mut from = Vec::new();
         for (id, withheld) in &mut self.withheld {
-            let before = withheld.taken.len();
-            withheld.taken.retain(|(of, _)| *of != owner);
-            if withheld.taken.len() < before {
+            if withheld.taken.extract_if(.., |(of, _)| *of == owner).count() > 0 {
                 from.push(*id);
             }
         }
         from
     }
 
-    /// The position of a new key: after all others.
+    /// The position of a new key: the last.
     pub(super) fn position(&mut self) -> u32 {
         self.last_position = self.last_position.saturating_add(1);
         self.last_position
@@ -93,7 +90,7 @@ impl State {
         Number::try_from(self.appended).unwrap_or(Number::MAX)
     }
 
-    /// Appends a key's credentials to a table that has room for them, and makes them the ones of its id.
+    /// Appends a key's credentials to a table with room for them.
     pub(super) fn append(&mut self, table: &Table, key: KeyEntry, policy: &Policy, usage: Option<Arc<Usage>>) {
         let usage = usage.unwrap_or_else(|| {
             let usage = Usage::new(u32::from(key.record.rate_limit));
@@ -110,13 +107,13 @@ impl State {
     }
 }
 
-/// Who takes something from a key: an edit that is under way, or nobody any more.
+/// The edit under way that restricts a key, or [`SETTLED`].
 pub(super) type Owner = u64;
 
-/// Of what an edit took that could not be written: the next document has it, whosever that is.
+/// The owner of restrictions that could not be written: the next document has them, whoever writes it.
 pub(super) const SETTLED: Owner = 0;
 
-/// A key from which something was taken that is not in the file yet.
+/// A key with restrictions that are not in the file yet.
 #[derive(Debug, Clone)]
 pub(super) struct Withheld {
     /// As the file has it.
@@ -130,7 +127,7 @@ impl Withheld {
         self.without(policy, |_| true)
     }
 
-    /// As edits see it and the next document has it: what edits under way take is theirs to write.
+    /// As edits see it and the next document has it: without the restrictions of edits under way.
     pub(super) fn to_write(&self, policy: &Policy) -> KeyEntry {
         self.without(policy, |owner| owner == SETTLED)
     }
@@ -151,7 +148,7 @@ pub(super) fn build(
     usage_of: impl Fn(&KeyId) -> Option<Arc<Usage>>,
 ) -> (Table, State) {
     let credentials: usize = keys.iter().map(|key| key.digests().count()).sum();
-    // A little room, so that the first changes need no copy.
+    // With room for the first changes.
     let table = Table::with_capacity(credentials + credentials / 64 + 64);
     let mut state = State { ids: Ids::with_capacity(keys.len()), ..State::default() };
     for key in keys {
@@ -161,7 +158,7 @@ pub(super) fn build(
     (table, state)
 }
 
-/// What a key's secrets grant: the current one, and a retiring one until its end of grace.
+/// A credential for each of a key's secrets: the current one, and a retiring one until its grace period ends.
 fn credentials(key: KeyEntry, policy: &Policy, usage: &Arc<Usage>) -> impl Iterator<Item = Credential> {
     let record = Arc::new(key.record);
     let current = Credential {

@@ -1,10 +1,10 @@
-//! Who may change a registry, in which order, and what only they need.
+//! The locks of a registry.
 //!
-//! Three locks, always taken in this order, so that nobody waits longer than what it does itself asks for:
+//! Three, always taken in this order:
 //!
 //! 1. the **turn**: one change of this process at a time waits for other processes, first come, first served;
-//! 2. the **file**: one thread at a time reads the registry file into memory, or replaces it;
-//! 3. the **state**: memory only. Nobody holds it while a file is waited for, read or written.
+//! 2. the **file**: one thread at a time reads the registry file, or replaces it;
+//! 3. the **state**: memory only, never held while a file is waited for, read or written.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -16,7 +16,7 @@ use super::file;
 use super::state::State;
 use crate::sync::process;
 
-/// The locks of a registry, in the process that it was made in.
+/// The locks of a registry, for one process.
 pub(super) struct Writer {
     process: u64,
     turn: Turn,
@@ -24,9 +24,9 @@ pub(super) struct Writer {
     state: Mutex<State>,
     /// The lock files that a change holds open.
     pub(super) held: file::Held,
-    /// The same in a child of that process.
+    /// The locks of a forked child.
     child: OnceBox<Writer>,
-    /// The child of which a thread makes them, or has.
+    /// The child that a thread makes them for.
     maker: AtomicU64,
 }
 
@@ -43,9 +43,8 @@ impl Writer {
         }
     }
 
-    /// The locks of this process. In a child of the process that this was made in, the first to ask makes new ones: the
-    /// parent's may be held by a thread that does not exist here, and its state may be half changed. `state` makes one
-    /// from the table, which never is, and from the parent's state where that is sound.
+    /// The locks of this process. A forked child makes new ones: a thread that holds the parent's does not exist there, and
+    /// may have left the state half changed. `state` makes a state from the table, and the parent's where it is sound.
     pub(super) fn here(&self, state: impl Fn(Option<&State>) -> State) -> &Self {
         let process = process::mark();
         let mut writer = self;
@@ -55,11 +54,10 @@ impl Writer {
         writer
     }
 
-    /// Makes the locks of this process, or waits for the thread of it that does: two would find the parent's state locked by
-    /// each other.
+    /// Makes the locks of this process, or waits for the thread that does: only one may try the parent's lock.
     fn make_child(&self, process: u64, state: impl Fn(Option<&State>) -> State) -> &Self {
         let maker = self.maker.load(Ordering::Acquire);
-        let is_free = maker != process; // another's is a thread that does not exist here
+        let is_free = maker != process; // another process's thread does not exist here
         if is_free && self.maker.compare_exchange(maker, process, Ordering::AcqRel, Ordering::Acquire).is_ok() {
             return self.child.get_or_init(|| {
                 self.held.close_inherited();
@@ -67,12 +65,7 @@ impl Writer {
                 Box::new(Self::new(state(parents.as_deref())))
             });
         }
-        loop {
-            match self.child.get() {
-                Some(child) => return child,
-                None => std::thread::sleep(PAUSE),
-            }
-        }
+        poll(|| self.child.get())
     }
 
     /// Waits for the turn of this thread.
@@ -87,26 +80,22 @@ impl Writer {
 
     /// Waits until no other thread has the state.
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
-        wait_for(&self.state)
+        poll(|| self.state.try_lock())
     }
 }
 
-/// How long a thread sleeps before it asks for a lock again.
-const PAUSE: Duration = Duration::from_micros(100);
-
-/// Locks are asked for again and again, since to wait in line takes a lock of the whole process, which a fork may leave
-/// held.
-fn wait_for<T>(lock: &Mutex<T>) -> MutexGuard<'_, T> {
+/// Tries until there is something. Not a blocking lock: those queue in a table of the whole process, which a fork may leave
+/// locked.
+fn poll<T>(mut attempt: impl FnMut() -> Option<T>) -> T {
     loop {
-        match lock.try_lock() {
-            Some(held) => return held,
-            None => std::thread::sleep(PAUSE),
+        match attempt() {
+            Some(found) => return found,
+            None => std::thread::sleep(Duration::from_micros(100)),
         }
     }
 }
 
-/// A lock that is given in the order in which it was asked for: else threads that make one change after another would shut
-/// out one that revokes a key, and one that reads a large file again and again all that change it.
+/// A fair lock, so that a thread with many changes cannot starve one that revokes a key.
 #[derive(Default)]
 struct Turn {
     next: AtomicU64,
@@ -115,18 +104,16 @@ struct Turn {
 
 impl Turn {
     fn take(&self) -> impl Drop {
-        struct Restriction<'a>(&'a Turn);
+        struct Taken<'a>(&'a AtomicU64);
 
-        impl Drop for Restriction<'_> {
+        impl Drop for Taken<'_> {
             fn drop(&mut self) {
-                self.0.now.fetch_add(1, Ordering::Release);
+                self.0.fetch_add(1, Ordering::Release);
             }
         }
 
         let mine = self.next.fetch_add(1, Ordering::Relaxed);
-        while self.now.load(Ordering::Acquire) != mine {
-            std::thread::sleep(PAUSE);
-        }
-        Restriction(self)
+        poll(|| (self.now.load(Ordering::Acquire) == mine).then_some(()));
+        Taken(&self.now)
     }
 }

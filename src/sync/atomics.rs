@@ -1,10 +1,10 @@
-//! The atomics that `limit/window.rs` and `hazard.rs` are written over; `tests/loom` puts its model of them in their place.
+//! The atomics that `limit/window.rs` and `hazard.rs` use; `tests/loom` replaces them by its model.
 
 pub(crate) use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 
 pub(crate) use std::thread::yield_now;
 
-/// Between a write and a read whose places in the one total order of sequentially consistent accesses matter. Those
-/// accesses have it already; loom does not model it, and puts a fence here.
+/// Marks where the total order of sequentially consistent accesses matters. Loom does not model that order and puts a fence
+/// here.
 #[inline(always)]
 pub(crate) fn total_order() {}

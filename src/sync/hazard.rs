@@ -1,14 +1,13 @@
 //! A value that is replaced while others read it, without a lock: hazard pointers (M. Michael, "Hazard Pointers: Safe
 //! Memory Reclamation for Lock-Free Objects", 2004).
 //!
-//! A reader claims a lane and writes there which value it is about to read; then it makes sure that this is still the
-//! current one. Whoever has replaced a value frees it once no lane holds it. Reading costs one atomic exchange, and allocates
-//! nothing.
+//! A reader claims a lane, writes there which value it is about to read, and checks that this is still the current one. A
+//! replaced value is freed once no lane holds it. Reading costs one atomic exchange and allocates nothing.
 //!
-//! In the child of a fork all readers but one are gone, and their lanes are lost, with the values that they were reading. A
-//! child that finds no lane free makes some of its own.
+//! In a forked child all readers but one are gone; their lanes are lost, and the values that they were reading. A child
+//! that finds no free lane makes its own.
 //!
-//! For as long as a lane is claimed, it is the reader's own: counters that belong to a lane need no atomic exchange.
+//! A claimed lane is its reader's alone: counters that belong to a lane need no atomic exchange.
 //!
 //! `tests/loom` runs this very file under every interleaving of a bounded model.
 
@@ -29,13 +28,12 @@ pub(crate) struct Shared<T> {
     lanes: Lanes<T>,
 }
 
-/// Room for readers.
 struct Lanes<T> {
-    /// The process that it was made in, and in which every reader that has a lane will let go of it.
+    /// The process that made it, in which every reader will release its lane.
     process: u64,
-    /// What is being read, or null where a lane is free.
+    /// What is being read; null if the lane is free.
     lanes: Box<[Lane<T>]>,
-    /// More of them, for a child of that process.
+    /// More lanes, for a child of that process.
     child: OnceBox<Lanes<T>>,
 }
 
@@ -43,18 +41,18 @@ struct Lanes<T> {
 #[repr(align(64))]
 struct Lane<T>(AtomicPtr<T>);
 
-/// A value that is being read. It stays until this is dropped, whatever replaces it.
+/// A value that is being read. It stays valid until this is dropped, whatever replaces it.
 pub(crate) struct Reading<'s, T> {
     value: NonNull<T>,
     lane: usize,
     hazard: &'s AtomicPtr<T>,
 }
 
-/// A value that was replaced, and may still be read. To be given to [`Shared::free`]; dropped, it is lost.
+/// A replaced value that may still be read. Pass it to [`Shared::free`]; dropped, it leaks.
 #[must_use]
 pub(crate) struct Retired<T> {
     value: NonNull<T>,
-    /// Which [`Shared`] it came from: where that has its lanes.
+    /// Identifies its [`Shared`], by the address of the lanes.
     owner: *const Lane<T>,
 }
 
@@ -66,20 +64,20 @@ unsafe impl<T: Send + Sync> Sync for Shared<T> {}
 unsafe impl<T: Send + Sync> Send for Retired<T> {}
 
 impl<T> Shared<T> {
-    /// With so many lanes or a little more: a power of two, so that the way round needs no division.
+    /// With at least this many lanes: a power of two, so that wrapping needs no division.
     pub(crate) fn new(value: T, lanes: usize) -> Self {
         Self { current: AtomicPtr::new(Box::into_raw(Box::new(value))), lanes: Lanes::new(lanes.next_power_of_two()) }
     }
 
-    /// Reads the current value. `home` is the lane to try first; the one that was found free is the next time's home.
+    /// Reads the current value. `home` is the lane to try first; use the resulting lane as the next home.
     #[inline]
     pub(crate) fn read(&self, home: usize) -> Reading<'_, T> {
         let mut value = self.current.load(Ordering::Acquire);
         let (lane, hazard) = self.lanes.claim(home, value);
         loop {
             total_order();
-            // The lane is written before this and `current` before `free` looks at the lanes, all in one total order: so
-            // either this sees the replacement, or `free` sees the lane.
+            // The lane is written before this load, and `current` before `free` reads the lanes, in one total order: either
+            // this sees the replacement, or `free` sees the lane.
             let current = self.current.load(Ordering::SeqCst);
             if current == value {
                 // SAFETY: `current` always comes from a `Box`.
@@ -97,14 +95,14 @@ impl<T> Shared<T> {
         Retired { value: unsafe { NonNull::new_unchecked(old) }, owner: self.lanes.lanes.as_ptr() }
     }
 
-    /// Frees a value that was replaced here, or gives it back if it is still read.
+    /// Frees a value that was replaced here, or returns it if it is still read.
     pub(crate) fn free(&self, retired: Retired<T>) -> Result<(), Retired<T>> {
         total_order();
         if self.lanes.hold(retired.value.as_ptr()) || retired.owner != self.lanes.lanes.as_ptr() {
             return Err(retired);
         }
-        // SAFETY: it came from a `Box` of this `Shared` and was taken from `current`, so no reader can come to it any
-        // more; no lane holds it, so none is there; and `retired` is used up, so it is freed once.
+        // SAFETY: it came from a `Box` of this `Shared` and left `current`, so no new reader can reach it; no lane holds
+        // it, so no reader has it; and `retired` is consumed, so it is freed once.
         drop(unsafe { Box::from_raw(retired.value.as_ptr()) });
         Ok(())
     }
@@ -116,7 +114,7 @@ impl<T> Lanes<T> {
         Self { process: process::mark(), lanes, child: OnceBox::new() }
     }
 
-    /// Claims a lane and writes to it. Waits only if all are taken, for one of the readers to be done.
+    /// Claims a lane and writes to it. Waits only if all are taken.
     #[inline]
     fn claim(&self, home: usize, value: *mut T) -> (usize, &AtomicPtr<T>) {
         let mask = self.lanes.len() - 1;
@@ -148,13 +146,13 @@ impl<T> Lanes<T> {
 impl<T> Drop for Shared<T> {
     fn drop(&mut self) {
         let current = self.current.load(Ordering::Acquire);
-        // SAFETY: it comes from a `Box`, and nobody can be reading: a `Reading` borrows this.
+        // SAFETY: it comes from a `Box`, and there is no reader: a `Reading` borrows this.
         drop(unsafe { Box::from_raw(current) });
     }
 }
 
 impl<T> Reading<'_, T> {
-    /// The lane, which is this reader's own until it is dropped.
+    /// The lane, this reader's own until it is dropped.
     #[inline]
     pub(crate) fn lane(&self) -> usize {
         self.lane
@@ -166,7 +164,7 @@ impl<T> Deref for Reading<'_, T> {
 
     #[inline]
     fn deref(&self) -> &T {
-        // SAFETY: the lane holds it, and held it when it was current, so it is not freed before the lane lets go.
+        // SAFETY: the lane has held it since it was current, so it is not freed before the lane is released.
         unsafe { self.value.as_ref() }
     }
 }
@@ -174,7 +172,7 @@ impl<T> Deref for Reading<'_, T> {
 impl<T> Drop for Reading<'_, T> {
     #[inline]
     fn drop(&mut self) {
-        // What was read, and what was counted in the lane, comes before whoever has it next.
+        // Orders the reads and the lane's counters before the next owner of the lane.
         self.hazard.store(ptr::null_mut(), Ordering::Release);
     }
 }

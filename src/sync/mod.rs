@@ -1,4 +1,4 @@
-//! What threads and processes share memory by: the atomics, hazard pointers over them, and which process this is.
+//! Sharing memory between threads and across forks: atomics, hazard pointers, and the identity of this process.
 //!
 //! The lowest room: uses nothing of the crate. `tests/loom` runs [`hazard`] and `limit/window.rs` over its model of
 //! [`atomics`].

@@ -1,16 +1,15 @@
-//! Which process this is, told apart from those that it was forked from.
+//! Identifies this process, as distinct from those it was forked from.
 //!
-//! A process id does not tell: a child that is the first of a new namespace has the id 1, as its parent may have, and the
-//! system gives an id out again. So a page of memory is marked that the kernel wipes in every child, however it is forked
-//! (`MADV_WIPEONFORK`, Linux 4.14). Where there is no such page, the id has to do.
+//! A process id does not: ids are reused, and repeat between namespaces. So a page is marked that the kernel wipes in every
+//! child (`MADV_WIPEONFORK`, Linux 4.14). Without one, the id has to do.
 
-#![allow(unsafe_code)] // No safe interface gives memory that a fork wipes.
+#![allow(unsafe_code)] // There is no safe interface to memory that a fork wipes.
 
 use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 
-/// A number that this process has, and that none of its ancestors had when they forked.
+/// A number of this process that none of its ancestors had when they forked.
 pub(crate) fn mark() -> u64 {
-    /// Higher than that of any process so far in this line.
+    /// The highest so far in this line of processes.
     static LAST: AtomicU64 = AtomicU64::new(0);
     let Some(mark) = wiped_by_a_fork() else {
         return ID | u64::from(std::process::id());
@@ -27,8 +26,7 @@ pub(crate) fn mark() -> u64 {
 /// Tells process ids from counted marks.
 const ID: u64 = 1 << 63;
 
-/// A word that is zero in a process that was just forked. Whether there is one is settled at the first call, for all
-/// descendants too.
+/// A word that is zero in a newly forked process. The first call decides whether there is one, for all descendants too.
 fn wiped_by_a_fork() -> Option<&'static AtomicU64> {
     static WORD: AtomicPtr<AtomicU64> = AtomicPtr::new(std::ptr::null_mut());
     static NONE: AtomicU64 = AtomicU64::new(0);
@@ -59,7 +57,7 @@ fn map() -> Option<*mut AtomicU64> {
     let page = unsafe {
         mmap_anonymous(std::ptr::null_mut(), PAGE, ProtFlags::READ | ProtFlags::WRITE, MapFlags::PRIVATE).ok()?
     };
-    // SAFETY: the page was mapped above, and nobody else knows of it.
+    // SAFETY: the page was mapped above, and nothing else refers to it.
     if unsafe { madvise(page, PAGE, Advice::LinuxWipeOnFork) }.is_err() {
         // SAFETY: likewise.
         let _ = unsafe { munmap(page, PAGE) };
@@ -73,11 +71,11 @@ fn map() -> Option<*mut AtomicU64> {
     None
 }
 
-/// Gives back a page that nobody has seen.
+/// Unmaps a page that was not published.
 fn unmap(word: *mut AtomicU64, none: *mut AtomicU64) {
     #[cfg(target_os = "linux")]
     if word != none {
-        // SAFETY: `map` made it, and the caller has given it to nobody.
+        // SAFETY: `map` made it, and the caller has not published it.
         let _ = unsafe { rustix::mm::munmap(word.cast(), PAGE) };
     }
     #[cfg(not(target_os = "linux"))]
