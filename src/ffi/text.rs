@@ -6,8 +6,8 @@ use std::mem::MaybeUninit;
 use super::guard::guard_or;
 use super::pointers;
 
-/// Masks every API key in a text, percent-encoded ones too: "bpos_" and the next four characters stay, and the rest
-/// becomes asterisks. For log lines, in place; the length stays the same.
+/// Masks every API key in a text, percent-encoded ones too: "bpos_" and the next four characters stay, and
+/// the rest becomes asterisks. For log lines, in place; the length stays the same.
 ///
 /// text, len: need not be UTF-8, and need not end with a NUL. NULL masks nothing.
 ///
