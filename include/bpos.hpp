@@ -11,12 +11,11 @@
 //   if (!decision) return respond(decision.status(), decision.headers(), decision.body());
 //   serve(decision.store());
 //
-// - Everything cold throws bpos::error. authorize() is noexcept, costs what it costs in C, and whatever goes wrong is
-//   a denial: a decision that nobody made is one too.
+// - Everything but authorize() throws bpos::error. authorize() is noexcept and costs what it costs in C; if anything
+//   goes wrong, it denies, and a default-constructed decision is a denial too.
 // - Texts come in as std::string_view, which need not end with a NUL and may hold some. They are not used after the
 //   call.
-// - Administration speaks JSON, in and out: take the JSON library that you have. bpos.h says what each document
-//   holds.
+// - Administration is JSON, in and out: use the JSON library that you have. bpos.h says what each document holds.
 // - As everywhere in C++, one thread may move, assign or destroy an object while no other uses it. All else of a
 //   bpos::registry any number of threads may do at once.
 //
@@ -41,32 +40,32 @@ namespace bpos {
 
 // ---- Errors ----
 
-/// Why a cold call failed. A future library may have others, so a switch needs its default.
+/// Why a call failed. A future library may have others, so a switch needs a default.
 enum class errc : std::int32_t {
-    /// The library that is loaded is not the one that this header is of. C++ alone has this number.
+    /// The loaded library does not match this header. Only C++ has this code.
     wrong_library = -1,
     /// An argument has no meaning here: a memory registry was told to reload, or a registry was moved from.
     invalid_argument = BPOS_ERR_INVALID_ARGUMENT,
     /// The operating system refused to open, read or write the registry file.
     io = BPOS_ERR_IO,
-    /// A document is not what its format asks for. The message names the key, the member, line and column.
+    /// A document does not follow its format. The message names the key, the member, line and column.
     format = BPOS_ERR_FORMAT,
-    /// There is no key with that id.
+    /// No key has that id.
     not_found = BPOS_ERR_NOT_FOUND,
     /// The change contradicts what is in force: a duplicate id or digest, or a revoked key brought back.
     conflict = BPOS_ERR_CONFLICT,
-    /// The registry file may be written by others, or belongs to somebody else.
+    /// The registry file is writable by others, or belongs to another user.
     permission = BPOS_ERR_PERMISSION,
-    /// It is not sure that the registry file has the change. What it takes away is in force in this process all the
-    /// same; what it grants is not. The message says which.
+    /// The change may not survive: it is not certain that the registry file keeps it. What it takes away is in force in
+    /// this process; what it grants is not. error::in_file() says whether the file has it.
     not_durable = BPOS_ERR_NOT_DURABLE,
     /// The registry was opened read-only.
     read_only = BPOS_ERR_READ_ONLY,
-    /// The document is older (its revision is lower) than what is in force.
+    /// The document is older (its revision is lower) than the one in force.
     stale = BPOS_ERR_STALE,
-    /// Something is larger than its stated maximum, or there is no memory for it.
+    /// Something is larger than its stated maximum, or memory ran out.
     limit = BPOS_ERR_LIMIT,
-    /// bpos panicked, which is a defect of it. The registry can still be used.
+    /// bpos panicked; this is a bug in bpos. The registry can still be used.
     panic = BPOS_ERR_PANIC,
 };
 
@@ -75,38 +74,58 @@ inline std::string_view to_string(errc code) noexcept {
     return code == errc::wrong_library ? "wrong_library" : bpos_status_name(static_cast<bpos_status>(code));
 }
 
-/// What every cold call throws: a code for the program, and what() for a person. It never holds a key.
+/// What every call but authorize() throws: a code for the program, and what() for a person. It never holds a key.
 class error : public std::runtime_error {
 public:
     error(errc code, const std::string& message) : std::runtime_error(message), code_(code) {}
 
+    /// What a function of bpos.h reported.
+    explicit error(const bpos_error& reported)
+        : std::runtime_error(reported.message),
+          code_(errc{reported.code}),
+          line_(reported.line),
+          column_(reported.column),
+          in_file_(reported.in_file != 0) {}
+
     /// What kind of failure it is.
     [[nodiscard]] errc code() const noexcept { return code_; }
 
+    /// The line of the document that is wrong, counted from 1; 0 if the error is not about a place in a document.
+    [[nodiscard]] std::uint32_t line() const noexcept { return line_; }
+
+    /// The column in that line, counted from 1, in bytes; 0 if the error is not about a place in a document.
+    [[nodiscard]] std::uint32_t column() const noexcept { return column_; }
+
+    /// On errc::not_durable: whether the registry file has the change, but may lose it if the machine stops now.
+    [[nodiscard]] bool in_file() const noexcept { return in_file_; }
+
 private:
     errc code_;
+    std::uint32_t line_ = 0;
+    std::uint32_t column_ = 0;
+    bool in_file_ = false;
 };
 
 namespace detail {
 
-/// A program that would read the library's structs wrongly is told so before it does.
+/// Stops a program built for another ABI before it misreads the library's structs.
 inline void check_abi() {
     if (const std::uint32_t loaded = bpos_abi_version(); loaded != BPOS_ABI_VERSION) {
         throw error(errc::wrong_library,
-                    "the library bpos " + std::string(bpos_version()) + " that is loaded has version " +
-                        std::to_string(loaded) + " of the ABI, and this program was built for version " +
-                        std::to_string(BPOS_ABI_VERSION) + ": build it anew, or load libbpos.so." +
+                    "the loaded library, bpos " + std::string(bpos_version()) + ", has ABI version " +
+                        std::to_string(loaded) + ", and this program was built for version " +
+                        std::to_string(BPOS_ABI_VERSION) + ": rebuild it, or load libbpos.so." +
                         std::to_string(BPOS_ABI_VERSION));
     }
 }
 
-/// Calls a cold function of C, whose last argument is the place for an error, and throws what it finds there.
+/// Calls a C function whose last argument receives the error, and throws that.
 template <class... Parameters, class... Arguments>
 void call(bpos_status (*function)(Parameters...), Arguments... arguments) {
     bpos_error failure{};
     failure.size = sizeof failure;
-    if (const bpos_status code = function(arguments..., &failure); code != BPOS_OK) {
-        throw error(errc{code}, failure.message);
+    if (function(arguments..., &failure) != BPOS_OK) {
+        throw error(failure);
     }
 }
 
@@ -212,11 +231,11 @@ enum class reason : std::uint32_t {
     malformed_key = BPOS_REASON_MALFORMED_KEY,
     /// The registry does not hold the key's digest. 401.
     unknown_key = BPOS_REASON_UNKNOWN_KEY,
-    /// The key was revoked, for good. 401.
+    /// The key was revoked, permanently. 401.
     revoked_key = BPOS_REASON_REVOKED_KEY,
-    /// The key is disabled for now. 401.
+    /// The key is disabled. 401.
     disabled_key = BPOS_REASON_DISABLED_KEY,
-    /// The key's expiry, or a rotated-out secret's end of grace, has come. 401.
+    /// The key, or the grace period of its previous secret, has expired. 401.
     expired_key = BPOS_REASON_EXPIRED_KEY,
     /// The key belongs to another store than the request's. 401.
     wrong_store = BPOS_REASON_WRONG_STORE,
@@ -235,10 +254,10 @@ enum class reason : std::uint32_t {
 /// The name of a reason, for logs: "rate_limited", "allowed"; "internal" for a number that has none.
 inline std::string_view to_string(reason why) noexcept { return bpos_reason_name(static_cast<std::uint32_t>(why)); }
 
-/// The answer to one request: what to do, why, and what to tell the client. A value, which needs no registry any
-/// more.
+/// The answer to one request: what to do, why, and what to tell the client. A value, which stays valid without its
+/// registry.
 ///
-/// The views that it gives are of its own memory, so a decision that is about to vanish gives none.
+/// The views that it returns point into it, so a temporary decision returns none.
 class decision {
 public:
     /// A decision that nobody made: a denial, with 500.
@@ -247,60 +266,59 @@ public:
         c_.status = 500;
     }
 
-    /// Whether the request is allowed. Nothing else is to be served.
+    /// Whether the request is allowed. Serve nothing else.
     [[nodiscard]] bool allowed() const noexcept { return c_.status == 200; }
     explicit operator bool() const noexcept { return allowed(); }
 
     /// The HTTP status: 200 if the request is allowed; 401, 403 or 429 if not; 500 if bpos could not decide.
     [[nodiscard]] int status() const noexcept { return c_.status; }
 
-    /// Exactly why. For the host: the client is told what code() and body() say. One that a future library has is
+    /// The exact reason. For the host only: the client gets code() and body(). One that only a future library has is
     /// `internal` here.
     [[nodiscard]] bpos::reason reason() const noexcept {
         return c_.reason <= BPOS_REASON_ALLOWED ? bpos::reason{c_.reason} : bpos::reason::internal;
     }
 
-    /// What the client may be told of the reason, for hosts that write a body of their own: the `code` of body(). It is
+    /// What the client may be told about the reason, for hosts that write their own body: the `code` of body(). It is
     /// the reason's name, but "invalid_key" for the three that a client must not tell apart. Empty if the request is
     /// allowed.
     [[nodiscard]] std::string_view code() const noexcept { return allowed() ? "" : bpos_reason_code(c_.reason); }
 
-    /// The scope that the operation needs; scope::none if the decision did not come so far.
+    /// The scope that the operation needs; scope::none if the decision did not get that far.
     [[nodiscard]] scope required_scope() const noexcept { return scope{c_.required_scope}; }
 
-    /// The name of the required scope on a 403 that tells the client of one. Otherwise empty.
+    /// The name of the required scope, on a 403 whose body names it. Otherwise empty.
     [[nodiscard]] std::string_view scope_name() const& noexcept { return c_.scope; }
     std::string_view scope_name() const&& = delete;
 
-    /// The key's limit, requests in any 60 seconds, on 200 and 429; otherwise 0.
+    /// The key's limit, in requests in any 60 seconds, on 200 and 429; otherwise 0.
     [[nodiscard]] std::uint32_t limit() const noexcept { return c_.limit; }
 
-    /// How many more requests would be admitted now, after this one.
+    /// How many more requests would be allowed now, after this one.
     [[nodiscard]] std::uint32_t remaining() const noexcept { return c_.remaining; }
 
-    /// On 429: rounded up and at least 1, until a request will be admitted again. Otherwise 0.
+    /// On 429: rounded up and at least 1, until a request will be allowed again. Otherwise 0.
     [[nodiscard]] std::chrono::seconds retry_after() const noexcept { return std::chrono::seconds(c_.retry_after_s); }
 
-    /// On 200 and 429: rounded up, until the oldest counted request leaves the window and one more is free. Otherwise
-    /// 0.
+    /// On 200 and 429: rounded up, until the oldest counted request leaves the window and frees a slot. Otherwise 0.
     [[nodiscard]] std::chrono::seconds reset() const noexcept { return std::chrono::seconds(c_.reset_s); }
 
-    /// Whether the key is in test mode. Known once the secret is proved.
+    /// Whether the key is in test mode. Known once the client has proved that it holds the secret.
     [[nodiscard]] bool test_mode() const noexcept { return c_.test_mode != 0; }
 
     /// The id of the key, for logs. Empty unless the client proved that it holds the secret.
     [[nodiscard]] std::string_view key_id() const& noexcept { return c_.key_id; }
     std::string_view key_id() const&& = delete;
 
-    /// The store that the key belongs to. Empty unless the client proved that it holds the secret. Not for the client
-    /// on a denial.
+    /// The store that the key belongs to. Empty unless the client proved that it holds the secret. On a
+    /// denial, do not show it to the client.
     [[nodiscard]] std::string_view store() const& noexcept { return c_.store; }
     std::string_view store() const&& = delete;
 
-    /// The headers for the answer, each as "Name: value" and CR LF.
+    /// The headers of the answer, each as "Name: value" and CR LF.
     [[nodiscard]] std::string headers() const { return rendered(bpos_decision_headers); }
 
-    /// The same headers, one call of `each(name, value)` for each: for servers that take them apart.
+    /// The same headers, one call of `each(name, value)` for each.
     template <class Each>
     void for_each_header(Each&& each) const {
         const std::string lines = headers();
@@ -312,8 +330,8 @@ public:
         }
     }
 
-    /// The body for the answer: on a denial an RFC 9457 problem in JSON; when the request is allowed, empty. It tells
-    /// the client no more than it may know. An answer to HEAD goes without.
+    /// The body of the answer: on a denial an RFC 9457 problem in JSON; empty when the request is allowed. It tells the
+    /// client no more than it may know. Leave it out of an answer to HEAD.
     [[nodiscard]] std::string body() const { return rendered(bpos_decision_body); }
 
     /// The struct of C.
@@ -322,7 +340,7 @@ public:
 private:
     friend class registry;
 
-    /// For the library to fill in, all of it. Should it ever not, this is a denial.
+    /// For the library to fill in, all of it. If it ever did not, this would be a denial.
     struct to_be_filled_in {};
     explicit decision(to_be_filled_in) noexcept {
         c_.size = sizeof c_;
@@ -338,7 +356,7 @@ private:
     bpos_decision c_;
 };
 
-/// A JSON answer of the library. It is wiped and freed when it goes.
+/// A JSON answer of the library, wiped and freed by its destructor.
 class text : detail::buffer {
 public:
     [[nodiscard]] std::string_view view() const& noexcept { return buffer::view(); }
@@ -348,8 +366,8 @@ private:
     friend class registry;
 };
 
-/// A JSON answer with new keys' plaintext, which is nowhere else: {"key": "bpos_...", "record": {...}}. Nothing
-/// prints it by mistake. It is wiped and freed when it goes; copies of what it exposes are the host's to wipe.
+/// A JSON answer with the plaintext of new keys, which is stored nowhere: {"key": "bpos_...", "record": {...}}. Nothing
+/// prints it by mistake. Its destructor wipes and frees it; the host must wipe any copies of what it exposes.
 class secret_text : detail::buffer {
 public:
     [[nodiscard]] std::string_view expose() const& noexcept { return view(); }
@@ -361,19 +379,19 @@ private:
 
 // ---- The registry ----
 
-/// The keys of a platform, ready to decide.
+/// The keys of a platform, ready to decide on requests.
 ///
-/// Open it once. Any number of threads may use it at once, and any of them may change it meanwhile. After a change
-/// returns, every decision that starts later, on any thread, is made with it. It closes when it goes, so it must
-/// outlive all use of it: share it by std::shared_ptr where that is not plain.
+/// Open it once. Any number of threads may use and change it at once. Once a change returns, every decision that starts
+/// later, on any thread, uses it. Its destructor closes it, so it must outlive all use: share it by std::shared_ptr where
+/// that is not obvious.
 ///
-/// One that was moved from, or made by the default constructor, holds no keys: it denies every request with 500, and
-/// all else throws errc::invalid_argument.
+/// A registry that was moved from, or default-constructed, holds no keys: it denies every request with 500, and
+/// everything else throws errc::invalid_argument.
 class registry {
 public:
     registry() noexcept = default;
 
-    /// Opens a registry file. Changes are written to it; those of others are seen by reload() and
+    /// Opens a registry file. Changes are written to it. Changes by other processes are read by reload() and
     /// reload_if_changed(), and before each change.
     ///
     /// options_json: such as {"policy": {...}, "read_only": true}, both optional; std::string_view{} for the
@@ -382,14 +400,14 @@ public:
         return opened(bpos_registry_open, path.native(), options_json);
     }
 
-    /// Makes a registry file without keys, which must not exist yet, and opens it. It belongs to this process's user,
-    /// who alone may read and write it.
+    /// Creates a registry file without keys, which must not exist yet, and opens it. It belongs to this process's user,
+    /// and only that user may read and write it.
     [[nodiscard]] static registry init(const std::filesystem::path& path, std::string_view options_json = {}) {
         return opened(bpos_registry_init, path.native(), options_json);
     }
 
-    /// Makes a memory registry from a document: the host's own database is the source of truth, and feeds changes in
-    /// with apply(). Nothing is ever written.
+    /// Makes a memory registry from a document: the host's own database is the source of truth, and the host passes its
+    /// changes to apply(). Nothing is ever written.
     [[nodiscard]] static registry from_json(std::string_view json, std::string_view options_json = {}) {
         return opened(bpos_registry_from_json, json, options_json);
     }
@@ -415,9 +433,9 @@ public:
         return made;
     }
 
-    /// Decides on a request whose scope the host names, now: for hosts that route by themselves. The operation counts
-    /// as writing if the scope does. The target is not known here, so a key in a URL is the host's to refuse. A scope
-    /// that the policy does not have, scope::none among them, is denied with 500 and reason::internal.
+    /// Decides on a request whose scope the host names, now: for hosts that do their own routing. The operation writes
+    /// if the scope is a write scope. bpos does not see the target, so the host must refuse a key in a URL itself. A
+    /// scope that is not in the policy, such as scope::none, is denied with 500 and reason::internal.
     [[nodiscard]] decision authorize_scope(std::string_view api_key, store of, scope needed) const noexcept {
         decision made{decision::to_be_filled_in{}};
         bpos_authorize_scope(native(), api_key.data(), api_key.size(), of.native().data(), of.native().size(),
@@ -435,8 +453,8 @@ public:
         return made;
     }
 
-    /// The scope of that whole name, such as "products:read". Ask when the program starts: it throws errc::not_found if
-    /// the policy has no such scope, where find_scope() would have every request denied.
+    /// The scope with that whole name, such as "products:read". Call it when the program starts: it throws
+    /// errc::not_found if the policy has no such scope, while with find_scope() every request would be denied.
     [[nodiscard]] scope require_scope(std::string_view name) const {
         if (!is_open()) throw error(errc::invalid_argument, "the registry was moved from or closed");
         const scope found = find_scope(name);
@@ -455,18 +473,17 @@ public:
         return scope{bpos_scope_id(native(), name.data(), name.size())};
     }
 
-    // Keys. The functions of bpos.h, bpos_key_create() and so on, tell which forms these take and what each code
-    // means.
+    // Keys. bpos.h says, at bpos_key_create() and so on, what JSON these take and what each code means.
 
-    /// Creates a key from a spec: {"name": "Website Sync", "store": "yourstore", "scopes": ["products:read"]}, and if
-    /// wanted rate_limit, expires_at and test_mode.
+    /// Creates a key from a spec: {"name": "Website Sync", "store": "yourstore", "scopes": ["products:read"]}, and
+    /// optionally rate_limit, expires_at and test_mode.
     [[nodiscard]] secret_text create(std::string_view spec_json) {
         secret_text answer;
         detail::call(bpos_key_create, native(), spec_json.data(), spec_json.size(), answer.out());
         return answer;
     }
 
-    /// Changes parts of a key, and gives its record as it is then.
+    /// Changes parts of a key, and returns the changed record.
     text update(std::string_view id, std::string_view patch_json) {
         text answer;
         detail::call(bpos_key_update, native(), id.data(), id.size(), patch_json.data(), patch_json.size(),
@@ -474,8 +491,7 @@ public:
         return answer;
     }
 
-    /// Gives a key another secret. The one before works for the time of grace too, at most 366 days; 0 ends it at
-    /// once.
+    /// Gives a key a new secret. The previous secret works for the grace period too, at most 366 days; 0 ends it at once.
     [[nodiscard]] secret_text rotate(std::string_view id, std::chrono::seconds grace) {
         secret_text answer;
         const auto grace_s = static_cast<std::uint64_t>(grace.count());  // a negative one is too long
@@ -483,20 +499,20 @@ public:
         return answer;
     }
 
-    /// Takes a key out of use until enable(). One that is disabled already stays so.
+    /// Disables a key until enable(). One that is already disabled stays disabled.
     void disable(std::string_view id) { detail::call(bpos_key_disable, native(), id.data(), id.size()); }
 
-    /// Puts a disabled key back into use.
+    /// Enables a disabled key again.
     void enable(std::string_view id) { detail::call(bpos_key_enable, native(), id.data(), id.size()); }
 
-    /// Revokes a key, for good. One that is revoked already stays as it is.
+    /// Revokes a key, permanently. One that is already revoked stays as it is.
     void revoke(std::string_view id) { detail::call(bpos_key_revoke, native(), id.data(), id.size()); }
 
-    /// Forgets a key that is revoked or expired.
+    /// Removes the record of a key that is revoked or expired.
     void remove(std::string_view id) { detail::call(bpos_key_remove, native(), id.data(), id.size()); }
 
     /// Makes several changes together, all or none, from an array such as [{"revoke": "key_..."}, {"create": {...}}]:
-    /// bpos_registry_edit() has all of its forms. Gives an array with an answer to each, in their order.
+    /// bpos_registry_edit() lists all forms. Returns an array with an answer to each, in order.
     [[nodiscard]] secret_text edit(std::string_view changes_json) {
         secret_text answers;
         detail::call(bpos_registry_edit, native(), changes_json.data(), changes_json.size(), answers.out());
@@ -519,22 +535,22 @@ public:
 
     // The document
 
-    /// Reads the registry file again and decides by it from now on. All or nothing.
+    /// Reads the registry file again and decides by it from then on. All or nothing.
     void reload() { detail::call(bpos_registry_reload, native()); }
 
-    /// The same if the file has changed, which one call to the operating system finds out. Gives whether it had.
+    /// The same if the file has changed; the check is one call to the operating system. Returns whether it had.
     bool reload_if_changed() {
         std::uint8_t changed = 0;
         detail::call(bpos_registry_reload_if_changed, native(), &changed);
         return changed != 0;
     }
 
-    /// Feeds an array of records into a memory registry. All or nothing.
+    /// Applies an array of records to a memory registry. All or nothing.
     void apply(std::string_view records_json) {
         detail::call(bpos_registry_apply, native(), records_json.data(), records_json.size());
     }
 
-    /// The registry document that is in force. It holds digests, and no key.
+    /// The registry document that is in force. It holds digests, and no keys.
     [[nodiscard]] text export_json() const {
         text answer;
         detail::call(bpos_registry_export, native(), answer.out());
@@ -553,10 +569,10 @@ public:
     /// Whether it holds keys: it was neither moved from nor closed.
     [[nodiscard]] bool is_open() const noexcept { return handle_ != nullptr; }
 
-    /// Frees the keys before the object goes. A second call does nothing.
+    /// Frees the keys now. A second call does nothing.
     void close() noexcept { handle_.reset(); }
 
-    /// The registry of C, which stays this object's.
+    /// The C registry, which this object still owns.
     [[nodiscard]] bpos_registry* native() const noexcept { return handle_.get(); }
 
 private:
@@ -579,11 +595,11 @@ private:
 
 // ---- Beside it ----
 
-/// Masks every API key in a text, in place, for log lines: what stays of each is "bpos_" and the next four
-/// characters, and then asterisks. Gives how many there were.
+/// Masks every API key in a text, in place, for log lines: "bpos_" and the next four characters stay, and the rest
+/// becomes asterisks. Returns how many keys were masked.
 inline std::size_t redact(std::string& line) noexcept { return bpos_redact(line.data(), line.size()); }
 
-/// The version of the library that is loaded, such as "0.1.0": the BPOS_VERSION of its header.
+/// The version of the loaded library, such as "0.1.0": the BPOS_VERSION of its header.
 inline std::string_view version() noexcept { return bpos_version(); }
 
 }  // namespace bpos

@@ -23,12 +23,12 @@ import (
 
 // A Request is what a decision is about. [HTTPRequest] takes it from an *http.Request.
 type Request struct {
-	APIKey string // the X-API-Key header as it was received; empty if there is none
+	APIKey string // the X-API-Key header as received; empty if there is none
 	Store  string // the store that the request is for; an empty one matches no key
 	Method string // such as "GET"
-	Target string // the request target as it was received, path and query, not decoded
+	Target string // the request target, path and query, as received and not decoded
 
-	// AnyStore leaves the check of the store out: a key of any store will do, and Store is not looked at.
+	// AnyStore skips the check of the store: a key of any store will do, and Store is ignored.
 	AnyStore bool
 }
 
@@ -150,15 +150,15 @@ func (r *Registry) Scope(name string) (Scope, error) {
 		return C.BPOS_OK
 	})
 	if err == nil && scope == 0 {
-		err = &Error{ErrNotFound, fmt.Sprintf("the policy of this registry has no scope %q: check its spelling; scopes of "+
-			"your own come with a policy of your own, the option Policy", Redact(name))}
+		err = &Error{Status: ErrNotFound, Message: fmt.Sprintf("the policy of this registry has no scope %q: check its "+
+			"spelling; scopes of your own need a policy of your own, the option Policy", Redact(name))}
 	}
 	return scope, err
 }
 
-// AuthorizeScope decides on a request whose scope the host names, now: for a host that routes by itself. The
-// operation counts as writing if the scope does. Method and Target are not looked at, so a key in the URL is the
-// host's to refuse. A scope that the policy does not have, 0 among them, is denied, 500, with [ReasonInternal].
+// AuthorizeScope decides on a request whose scope the host names, now: for a host that does its own routing. The
+// operation writes if the scope is a write scope. Method and Target are ignored, so the host must refuse a key in the URL
+// itself. A scope that is not in the policy, such as 0, is denied, 500, with [ReasonInternal].
 func (r *Registry) AuthorizeScope(request Request, scope Scope) (decision Decision) {
 	registry, in := r.enter()
 	if registry == nil {

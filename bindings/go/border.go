@@ -45,12 +45,12 @@ func text(chars []C.char) string {
 func form(value any, texts ...string) (string, error) {
 	for _, text := range texts {
 		if !utf8.ValidString(text) {
-			return "", &Error{ErrFormat, fmt.Sprintf("expected UTF-8; found %q", Redact(text))}
+			return "", &Error{Status: ErrFormat, Message: fmt.Sprintf("expected UTF-8; found %q", Redact(text))}
 		}
 	}
 	written, err := json.Marshal(value)
 	if err != nil {
-		return "", &Error{ErrFormat, err.Error()}
+		return "", &Error{Status: ErrFormat, Message: err.Error()}
 	}
 	return view(written), nil
 }
@@ -69,7 +69,13 @@ func into(value any) func(answer []byte) error {
 func try(call func(failure *C.bpos_error) C.bpos_status) error {
 	failure := C.bpos_error{size: C.sizeof_bpos_error}
 	if status := call(&failure); status != C.BPOS_OK {
-		return &Error{Status(status), text(failure.message[:])}
+		return &Error{
+			Status:  Status(status),
+			Message: text(failure.message[:]),
+			Line:    int(failure.line),
+			Column:  int(failure.column),
+			InFile:  failure.in_file != 0,
+		}
 	}
 	return nil
 }

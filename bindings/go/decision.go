@@ -67,7 +67,7 @@ func (d Decision) Store() string {
 	return text(d.c.store[:])
 }
 
-// Scope returns the scope that the operation needs; 0 if the decision did not come so far.
+// Scope returns the scope that the operation needs; 0 if the decision did not get that far.
 func (d Decision) Scope() Scope {
 	return Scope(d.c.required_scope)
 }

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// An Edit collects changes to keys, which [Edit.Commit] makes together: all or none, with one write of the file. Each
+// An Edit collects changes to keys, which [Edit.Commit] makes together: all or none, in one write of the file. Each
 // change sees those before it. [Registry.Edit] begins one.
 //
 //	edit := registry.Edit()
@@ -21,17 +21,17 @@ import (
 //	}
 //	give(key.Secret.Expose())
 //
-// What Create, Update and Rotate return is zero until Commit has succeeded, which fills it in. One goroutine may use an
-// Edit at a time.
+// What Create, Update and Rotate return is zero until a successful Commit fills it in. One goroutine may use an Edit at
+// a time.
 type Edit struct {
 	registry  *Registry
 	changes   []string       // in JSON
 	answers   []func(answer) // for each change, what to do with its answer
-	err       error          // what is wrong with the first change that cannot be said
+	err       error          // why the first bad change cannot be written as JSON
 	committed bool
 }
 
-// Edit begins several changes that are to be made together. Nothing happens before [Edit.Commit].
+// Edit begins several changes, to be made together. Nothing happens before [Edit.Commit].
 func (r *Registry) Edit() *Edit {
 	return &Edit{registry: r}
 }
@@ -52,37 +52,37 @@ func (e *Edit) Update(id string, patch KeyPatch) *Record {
 	return record
 }
 
-// Rotate adds another secret for a key, as [Registry.Rotate] makes it.
+// Rotate adds a new secret for a key, as [Registry.Rotate] makes it.
 func (e *Edit) Rotate(id string, grace time.Duration) *NewKey {
 	name, err := form(id, id)
 	seconds, wrong := wholeSeconds(grace)
 	return e.newKey(cmp.Or(err, wrong), `{"rotate":{"id":`, name, `,"grace_s":`, fmt.Sprint(seconds), `}}`)
 }
 
-// Revoke adds the end of a key, for good, as [Registry.Revoke] makes it.
+// Revoke adds the permanent revocation of a key, as by [Registry.Revoke].
 func (e *Edit) Revoke(id string) { e.named("revoke", id) }
 
-// Disable adds that a key is taken out of use, as by [Registry.Disable].
+// Disable adds disabling a key, as by [Registry.Disable].
 func (e *Edit) Disable(id string) { e.named("disable", id) }
 
-// Enable adds that a disabled key is put back into use, as by [Registry.Enable].
+// Enable adds enabling a disabled key, as by [Registry.Enable].
 func (e *Edit) Enable(id string) { e.named("enable", id) }
 
-// Remove adds that a revoked or expired key is forgotten, as by [Registry.Remove].
+// Remove adds removing a revoked or expired key, as by [Registry.Remove].
 func (e *Edit) Remove(id string) { e.named("remove", id) }
 
-// Commit makes the changes. When it returns, they are in force for every decision that starts later, and are in the file
-// of a file registry.
+// Commit makes the changes. When it returns, they are in force for every decision that starts later, and a file
+// registry's file has them.
 //
-// It fails as the method of [Registry] for the change that is refused, which the message names by its number, counted
-// from 1; with [ErrLimit] if there are more than 100,000 changes; and with [ErrInvalidArgument] if the edit was committed
-// before. Then nothing has changed. [ErrNotDurable] means that it is not sure that the file has the changes: what they
-// take away is in force in this process all the same, and what they grant is not. After a failure an Edit may be
-// committed again; after ErrNotDurable see by [Registry.List] first whether its new keys were written.
+// It fails as the method of [Registry] for the change that is refused, whose number, counted from 1, is in the message;
+// with [ErrLimit] if there are more than 100,000 changes; and with [ErrInvalidArgument] if the edit was committed
+// before. Then nothing has changed. [ErrNotDurable] means that the file may not have the changes: what they take away
+// is in force in this process anyway, and what they grant is not. After a failure an Edit may be committed again; after
+// ErrNotDurable check with [Registry.List] first whether its new keys were written.
 func (e *Edit) Commit() error {
 	switch {
 	case e.committed:
-		return &Error{ErrInvalidArgument, "the edit was committed before: begin another"}
+		return &Error{Status: ErrInvalidArgument, Message: "the edit was already committed: begin another"}
 	case e.err != nil:
 		return e.err
 	}

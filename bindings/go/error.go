@@ -5,7 +5,7 @@ import "C"
 
 import "errors"
 
-// An Error is what a call failed with: a status for the program, a message for a person.
+// An Error says why a call failed: a status for the program, a message for a person.
 //
 //	errors.Is(err, bpos.ErrNotFound)
 //
@@ -13,6 +13,9 @@ import "errors"
 type Error struct {
 	Status  Status
 	Message string // what is wrong, where, and what was expected; never holds a key
+	Line    int    // the line of the document that is wrong, from 1; 0 if the error is not about a place in a document
+	Column  int    // the column in that line, from 1, in bytes; 0 likewise
+	InFile  bool   // on ErrNotDurable: the file has the change, but may lose it if the machine stops now
 }
 
 func (e *Error) Error() string {
@@ -27,22 +30,22 @@ func (e *Error) Unwrap() error {
 // ErrClosed is what every call but Authorize and its kin returns once the registry is closed.
 var ErrClosed = errors.New("bpos: the registry is closed")
 
-// A Status says what kind of failure an [Error] is. A future library may have others than the ones below.
+// A Status is the kind of an [Error]. A future library may have others than those below.
 type Status int32
 
 // The statuses. Their numbers never change.
 const (
 	ErrInvalidArgument Status = 1  // an argument has no meaning here, such as a reload of a registry in memory
 	ErrIO              Status = 2  // the operating system refused to open, read or write the registry file
-	ErrFormat          Status = 3  // a document is not what its format asks for
-	ErrNotFound        Status = 4  // there is no key with that id, or no scope with that name
+	ErrFormat          Status = 3  // a document does not follow its format
+	ErrNotFound        Status = 4  // no key has that id, or no scope has that name
 	ErrConflict        Status = 5  // the change contradicts what is in force
-	ErrPermission      Status = 6  // the registry file may be written by others, or belongs to somebody else
-	ErrNotDurable      Status = 7  // it is not sure that the file has the change; what it takes away is in force here
+	ErrPermission      Status = 6  // the registry file is writable by others, or belongs to another user
+	ErrNotDurable      Status = 7  // the file may not keep the change; what it takes away is in force here
 	ErrReadOnly        Status = 8  // the registry was opened read-only
-	ErrStale           Status = 9  // the document is older than what is in force
-	ErrLimit           Status = 10 // something is larger than its maximum, or there is no memory for it
-	ErrPanic           Status = 11 // bpos panicked, which is a defect of it; the registry can still be used
+	ErrStale           Status = 9  // the document is older than the one in force
+	ErrLimit           Status = 10 // something is larger than its maximum, or memory ran out
+	ErrPanic           Status = 11 // bpos panicked; this is a bug in bpos; the registry can still be used
 )
 
 // Error returns the name of the status, such as "bpos: not_found".
@@ -58,4 +61,4 @@ var statusNames = [...]string{
 	"limit", "panic",
 }
 
-var errNil = &Error{ErrInvalidArgument, "the registry is nil: check the error of Open"}
+var errNil = &Error{Status: ErrInvalidArgument, Message: "the registry is nil: check the error of Open"}

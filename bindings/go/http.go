@@ -14,7 +14,7 @@ const apiKeyHeader = "X-Api-Key" // X-API-Key as net/http writes it
 // with the denial or passes the request on, as [Decision.Serve] does.
 //
 // A store that is empty matches no key: [StoreOfHost] finds the one that the host names. If store is nil, every request
-// is denied, 500; if it panics, the panic goes on up, and the request goes no further.
+// is denied, 500; if it panics, the panic propagates, and the request goes no further.
 func (r *Registry) Middleware(
 	store func(*http.Request) string, options ...MiddlewareOption,
 ) func(http.Handler) http.Handler {
@@ -134,8 +134,8 @@ func (d Decision) Serve(w http.ResponseWriter, request *http.Request, next http.
 	next.ServeHTTP(w, inner)
 }
 
-// WriteTo writes a denial: headers, status and body. If the request is allowed it only sets the headers, and the answer
-// is the host's to write.
+// WriteTo writes a denial: headers, status and body. If the request is allowed it only sets the headers, and the host
+// writes the answer.
 func (d Decision) WriteTo(w http.ResponseWriter) {
 	if !d.Allowed() {
 		d.write(w, true)

@@ -15,26 +15,26 @@ import (
 type KeySpec struct {
 	Name      string    `json:"name"`
 	Store     string    `json:"store"`
-	Scopes    []string  `json:"scopes"`               // none: a key that can do nothing
+	Scopes    []string  `json:"scopes"`               // none: the key can do nothing
 	RateLimit int       `json:"rate_limit,omitempty"` // requests in any 60 seconds, 1 to 1000; 0 stands for 60
 	ExpiresAt time.Time `json:"expires_at,omitzero"`  // to the millisecond; zero: never
 	TestMode  bool      `json:"test_mode,omitempty"`  // the key can only read
 }
 
-// A KeyPatch says what to change of a key: what is not nil, and not zero.
+// A KeyPatch says what to change in a key: the fields that are neither nil nor zero.
 type KeyPatch struct {
 	Name      *string
-	Scopes    []string // in the place of all it had; nil leaves them
+	Scopes    []string // replace all it had; nil leaves them
 	RateLimit *int
 	ExpiresAt time.Time // to the millisecond
-	NoExpiry  bool      // takes the expiry away
+	NoExpiry  bool      // removes the expiry
 	TestMode  *bool
 	Enabled   *bool
 }
 
-// A Record is what is known of a key. It holds neither the key nor its digest.
+// A Record describes a key. It holds neither the key nor its digest.
 type Record struct {
-	ID            string    `json:"id"` // names the key for good; safe to log
+	ID            string    `json:"id"` // never changes; safe to log
 	Name          string    `json:"name"`
 	Store         string    `json:"store"`
 	Hint          string    `json:"hint"` // "bpos_" and four characters, by which people tell keys apart
@@ -45,30 +45,30 @@ type Record struct {
 	Enabled       bool      `json:"enabled"`
 	CreatedAt     time.Time `json:"created_at,omitzero"`     // zero: not known
 	RevokedAt     time.Time `json:"revoked_at,omitzero"`     // zero: it is not revoked
-	RetiringUntil time.Time `json:"retiring_until,omitzero"` // until when the secret before the last rotation works too
+	RetiringUntil time.Time `json:"retiring_until,omitzero"` // until when the previous secret works too
 	Usage         Usage     `json:"usage"`
 }
 
-// Usage is what a key was used for, in this process.
+// Usage is how a key was used, in this process.
 type Usage struct {
 	LastUsedAt time.Time         `json:"last_used_at,omitzero"` // zero: not yet
 	Allowed    uint64            `json:"allowed"`
 	Denied     map[string]uint64 `json:"denied"` // by the name of the reason
 }
 
-// A NewKey is a key that was just created, or has just got another secret. Its Secret is nowhere else, and cannot be
-// had again.
+// A NewKey is a key that was just created, or just got a new secret. Its Secret is stored nowhere, and cannot be shown
+// again.
 type NewKey struct {
 	Secret Secret `json:"key"` // masked in JSON
 	Record Record `json:"record"`
 }
 
-// Create creates a key. When it returns, the key is admitted by every decision that starts later, and is in the file of
-// a file registry.
+// Create creates a key. When it returns, every decision that starts later accepts the key, and a file registry's file
+// has it.
 //
-// It fails with [ErrFormat] if the spec is not sound, with [ErrLimit] if there are 2,000,000 keys, with [ErrReadOnly],
+// It fails with [ErrFormat] if the spec is not valid, with [ErrLimit] if there are 2,000,000 keys, with [ErrReadOnly],
 // and with what [Registry.Reload] fails with: then nothing has changed. [ErrNotDurable] means that the key was written
-// but may be lost should the machine stop now; it is not in force here: find it with [Registry.List], revoke it, and
+// but may be lost if the machine stops now; it is not in force here: find it with [Registry.List], revoke it, and
 // create another.
 func (r *Registry) Create(spec KeySpec) (NewKey, error) {
 	document, err := specForm(spec)
@@ -80,14 +80,14 @@ func (r *Registry) Create(spec KeySpec) (NewKey, error) {
 	})
 }
 
-// Update changes parts of a key, and returns its record as it is then. What was admitted still counts: a limit changes
-// live. When it returns, the change is in force for every decision that starts later, and is in the file of a file
-// registry.
+// Update changes parts of a key, and returns the changed record. Requests that were admitted before still count: a
+// limit changes live. When it returns, the change is in force for every decision that starts later, and a file
+// registry's file has it.
 //
-// It fails with [ErrNotFound], with [ErrConflict] if the key is revoked, with [ErrFormat] if the patch is not sound,
+// It fails with [ErrNotFound], with [ErrConflict] if the key is revoked, with [ErrFormat] if the patch is not valid,
 // with [ErrReadOnly], and with what [Registry.Reload] fails with: then nothing has changed. [ErrNotDurable] means
-// that it is not sure that the file has the change: what it takes away is in force in this process all the same, and
-// what it grants is not. Change the key again once the file can be written.
+// that the file may not have the change: what it takes away is in force in this process anyway, and what it grants is
+// not. Change the key again once the file can be written.
 func (r *Registry) Update(id string, patch KeyPatch) (Record, error) {
 	document, err := patchForm(patch)
 	if err != nil {
@@ -98,7 +98,7 @@ func (r *Registry) Update(id string, patch KeyPatch) (Record, error) {
 	})
 }
 
-// Disable takes a key out of use until Enable. One that is disabled already stays so. When it returns, every decision
+// Disable disables a key until Enable. One that is already disabled stays disabled. When it returns, every decision
 // that starts later denies the key. It fails as Update does.
 func (r *Registry) Disable(id string) error {
 	return r.call(func(registry *C.bpos_registry, failure *C.bpos_error) C.bpos_status {
@@ -106,22 +106,22 @@ func (r *Registry) Disable(id string) error {
 	})
 }
 
-// Enable puts a disabled key back into use. It fails as Update does.
+// Enable enables a disabled key again. It fails as Update does.
 func (r *Registry) Enable(id string) error {
 	return r.call(func(registry *C.bpos_registry, failure *C.bpos_error) C.bpos_status {
 		return C.bpos_key_enable(registry, pointer(id), length(id), failure)
 	})
 }
 
-// Rotate gives a key another secret. Its id, its limit and what it has counted stay. The secret before works for as
-// long as the grace says, and never past the key's expiry; both share the limit. The grace is in whole seconds, at
-// most 366 days: a fraction is left out, and less than a second ends the secret before at once. A secret that was
-// still in grace from an earlier rotation stops working.
+// Rotate gives a key a new secret. Its id, limit and counts stay. The previous secret works until the end of the grace
+// period, and never past the key's expiry; both share the limit. The grace period is in whole seconds, at most 366
+// days: a fraction is cut off, and less than a second ends the previous secret at once. A secret still in its grace
+// period from an earlier rotation stops working.
 //
 // It fails with [ErrNotFound], with [ErrConflict] if the key is revoked or expired, with [ErrInvalidArgument] if the
 // grace is negative, with [ErrLimit] if it is too long, with [ErrReadOnly], and with what [Registry.Reload] fails with:
-// then the secret before goes on working. [ErrNotDurable] means that the file was written but may be lost should the
-// machine stop now: the secret before goes on working here until the file is read again; rotate the key again.
+// then the previous secret still works. [ErrNotDurable] means that the file was written but may lose the change if the
+// machine stops now: the previous secret works here until the file is read again; rotate the key again.
 func (r *Registry) Rotate(id string, grace time.Duration) (NewKey, error) {
 	seconds, err := wholeSeconds(grace)
 	if err != nil {
@@ -132,22 +132,22 @@ func (r *Registry) Rotate(id string, grace time.Duration) (NewKey, error) {
 	})
 }
 
-// Revoke ends a key, for good. When it returns, every decision that starts later denies it. A key that is revoked
-// already stays as it is.
+// Revoke revokes a key, permanently. When it returns, every decision that starts later denies it. A key that is already
+// revoked stays as it is.
 //
-// It fails with [ErrNotFound] and [ErrReadOnly]: then nothing has changed. [ErrNotDurable] means that it is not sure
-// that the file says so: the key is denied in this process all the same, but other processes, and this one after a
-// restart, may still admit it. Revoke it again once the file can be written.
+// It fails with [ErrNotFound] and [ErrReadOnly]: then nothing has changed. [ErrNotDurable] means that the file may not
+// have the revocation: the key is denied in this process anyway, but other processes, and this one after a restart, may
+// still accept it. Revoke it again once the file can be written.
 func (r *Registry) Revoke(id string) error {
 	return r.call(func(registry *C.bpos_registry, failure *C.bpos_error) C.bpos_status {
 		return C.bpos_key_revoke(registry, pointer(id), length(id), failure)
 	})
 }
 
-// Remove forgets a key that is revoked or expired; its secret is unknown then, which is denied as well.
+// Remove removes the record of a key that is revoked or expired; its secret is unknown then, which is denied too.
 //
 // It fails with [ErrNotFound], with [ErrConflict] if the key is neither, with [ErrReadOnly], with [ErrNotDurable], and
-// with what [Registry.Reload] fails with. The key is denied after each of these as it was before.
+// with what [Registry.Reload] fails with. After each of these the key is still denied.
 func (r *Registry) Remove(id string) error {
 	return r.call(func(registry *C.bpos_registry, failure *C.bpos_error) C.bpos_status {
 		return C.bpos_key_remove(registry, pointer(id), length(id), failure)
@@ -171,7 +171,7 @@ func (r *Registry) ListAll() ([]Record, error) {
 	return r.list(nil, 0)
 }
 
-// ---- How it is said in JSON ----
+// ---- JSON ----
 
 func specForm(spec KeySpec) (string, error) {
 	spec.ExpiresAt = date(spec.ExpiresAt)
@@ -191,12 +191,12 @@ func patchForm(patch KeyPatch) (string, error) {
 
 func wholeSeconds(grace time.Duration) (uint64, error) {
 	if grace < 0 {
-		return 0, &Error{ErrInvalidArgument, fmt.Sprintf("the grace is %v; expected 0 or more", grace)}
+		return 0, &Error{Status: ErrInvalidArgument, Message: fmt.Sprintf("the grace is %v; expected 0 or more", grace)}
 	}
 	return uint64(grace / time.Second), nil
 }
 
-// MarshalJSON writes the members that are to change.
+// MarshalJSON writes the members to change.
 func (p KeyPatch) MarshalJSON() ([]byte, error) {
 	form := keyPatch{p.Name, p.Scopes, p.RateLimit, nil, p.TestMode, p.Enabled}
 	switch {
@@ -237,13 +237,13 @@ type keyPatch struct {
 	Enabled   *bool           `json:"enabled,omitempty"`
 }
 
-// date is a time as the registry keeps it: in UTC, and to the millisecond. A fraction of one is left out, so that no
-// key lives longer than it was to.
+// date is a time as the registry keeps it: in UTC, and to the millisecond. A fraction of one is cut off, so that no
+// key lives longer than it should.
 func date(moment time.Time) time.Time {
 	return moment.UTC().Truncate(time.Millisecond)
 }
 
-// ---- What is answered ----
+// ---- Answers ----
 
 type call = func(registry *C.bpos_registry, out *C.bpos_buffer, failure *C.bpos_error) C.bpos_status
 

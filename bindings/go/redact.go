@@ -19,8 +19,8 @@ import (
 	"unsafe"
 )
 
-// Redact masks every API key in a text, percent-encoded ones too: what stays of each is "bpos_" and the next four
-// characters, and then asterisks.
+// Redact masks every API key in a text, percent-encoded ones too: "bpos_" and the next four characters stay, and the
+// rest becomes asterisks.
 func Redact(text string) string {
 	const shortest = len("bpos_") + 16
 	if len(text) < shortest {
@@ -28,7 +28,7 @@ func Redact(text string) string {
 	}
 	if err := abiError(); err != nil {
 		if strings.Contains(text, "bpos_") || strings.Contains(text, "%") {
-			return err.Error() // in the place of what may be a key, and which nobody can mask
+			return err.Error() // instead of what may be a key that nobody can mask
 		}
 		return text
 	}

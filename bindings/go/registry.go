@@ -10,8 +10,8 @@ import (
 	"unsafe"
 )
 
-// A Registry holds the keys of a platform, ready to decide. Any number of goroutines may use it at once, and any of
-// them may change it meanwhile: after a change returns, every decision that starts later is made with it.
+// A Registry holds the keys of a platform, ready to decide on requests. Any number of goroutines may use and change it
+// at once: once a change returns, every decision that starts later uses it.
 //
 // [Open], [Init] and [FromJSON] make one, and Close frees it.
 type Registry struct {
@@ -19,11 +19,11 @@ type Registry struct {
 	cleanup  runtime.Cleanup
 }
 
-// Open opens a registry file. Changes are written to it; those of other processes are seen by [Registry.Reload] and
+// Open opens a registry file. Changes are written to it. Changes by other processes are read by [Registry.Reload] and
 // [Registry.ReloadIfChanged], and before each change.
 //
-// It fails with [ErrIO] if the file cannot be read, with [ErrPermission] if others may write it, and with [ErrFormat],
-// [ErrConflict] or [ErrLimit] if it is no sound registry document, or if an option is not sound.
+// It fails with [ErrIO] if the file cannot be read, with [ErrPermission] if others may write to it, and with
+// [ErrFormat], [ErrConflict] or [ErrLimit] if the document or an option is not valid.
 func Open(path string, options ...Option) (*Registry, error) {
 	form := optionsJSON(options)
 	return open(func(out **C.bpos_registry, failure *C.bpos_error) C.bpos_status {
@@ -31,10 +31,10 @@ func Open(path string, options ...Option) (*Registry, error) {
 	})
 }
 
-// Init makes a registry file without keys, which must not exist yet, and opens it. The file belongs to this process's
-// user, who alone may read and write it.
+// Init creates a registry file without keys, which must not exist yet, and opens it. The file belongs to this process's
+// user, and only that user may read and write it.
 //
-// It fails with [ErrConflict] if such a file exists, and otherwise as Open does.
+// It fails with [ErrConflict] if the file exists already, and otherwise as Open does.
 func Init(path string, options ...Option) (*Registry, error) {
 	form := optionsJSON(options)
 	return open(func(out **C.bpos_registry, failure *C.bpos_error) C.bpos_status {
@@ -42,8 +42,8 @@ func Init(path string, options ...Option) (*Registry, error) {
 	})
 }
 
-// FromJSON makes a registry in memory from a registry document: your own database is the source of truth, and
-// [Registry.Apply] feeds its changes in. Nothing is ever written. It fails as Open does for a document.
+// FromJSON makes a registry in memory from a registry document: your own database is the source of truth, and you pass
+// its changes to [Registry.Apply]. Nothing is ever written. It fails as Open does for a document.
 func FromJSON(document []byte, options ...Option) (*Registry, error) {
 	text, form := view(document), optionsJSON(options)
 	return open(func(out **C.bpos_registry, failure *C.bpos_error) C.bpos_status {
@@ -61,7 +61,7 @@ func open(call func(out **C.bpos_registry, failure *C.bpos_error) C.bpos_status)
 	}
 	registry := new(Registry)
 	registry.lifetime.begin(unsafe.Pointer(opened))
-	// A net for a registry that nobody closed. Who can still call it reaches it, so nobody is in a call by then.
+	// A safety net for a registry that nobody closed. It is unreachable by then, so nobody is in a call.
 	registry.cleanup = runtime.AddCleanup(registry, free, unsafe.Pointer(opened))
 	return registry, nil
 }
@@ -70,8 +70,8 @@ func free(registry unsafe.Pointer) {
 	C.bpos_registry_close((*C.bpos_registry)(registry))
 }
 
-// Close frees the registry. It waits for the calls that are in flight, which finish as if nothing happened; later ones
-// return [ErrClosed], and Authorize a denial, 500. A second Close does nothing.
+// Close frees the registry. It waits for the calls in flight, which finish normally; later ones return [ErrClosed], and
+// Authorize a denial, 500. A second Close does nothing.
 func (r *Registry) Close() error {
 	if r == nil {
 		return errNil
@@ -83,19 +83,20 @@ func (r *Registry) Close() error {
 	return nil
 }
 
-// Reload reads the registry file again and decides by it from now on. All or nothing: after a failure, what was in
-// force stays. Keys whose id stays keep their window and their counts; a key that was revoked here stays revoked.
+// Reload reads the registry file again and decides by it from then on. All or nothing: after a failure nothing has
+// changed. Keys that are still in the file keep their window and their counts; a key that was revoked here stays
+// revoked.
 //
-// It fails as Open does, with [ErrStale] if the file is older than what is in force, and with [ErrInvalidArgument] if
-// the registry is in memory.
+// It fails as Open does, with [ErrStale] if the file is older than the document in force, and with [ErrInvalidArgument]
+// if the registry is in memory.
 func (r *Registry) Reload() error {
 	return r.call(func(registry *C.bpos_registry, failure *C.bpos_error) C.bpos_status {
 		return C.bpos_registry_reload(registry, failure)
 	})
 }
 
-// ReloadIfChanged is Reload if the file has changed since it was last read or written here, which one call to the
-// operating system finds out: for a host that looks every second or so. It says whether the file had changed. After a
+// ReloadIfChanged is Reload if the file has changed since it was last read or written here. The check is one call to
+// the operating system, so a host can make it before each request. It returns whether the file had changed. After a
 // failure the next call tries again.
 func (r *Registry) ReloadIfChanged() (changed bool, err error) {
 	var flag C.uint8_t
@@ -105,8 +106,8 @@ func (r *Registry) ReloadIfChanged() (changed bool, err error) {
 	return flag == 1, err
 }
 
-// Apply feeds changes into a registry in memory: a JSON array of records as in the registry document. A record with a
-// known id replaces the one before, and keeps its window; others are added. If one is refused, none is applied.
+// Apply applies changes to a registry in memory: a JSON array of records as in the registry document. A record with a
+// known id replaces the present one, and keeps its window; others are added. If one is refused, none is applied.
 //
 // It fails with [ErrFormat] or [ErrLimit] for a malformed record, with [ErrConflict] for a duplicate id or digest or a
 // revoked key brought back, and with [ErrInvalidArgument] if the registry is a file.
@@ -117,7 +118,7 @@ func (r *Registry) Apply(records []byte) error {
 	})
 }
 
-// Export returns the registry document that is in force. It holds digests, and no key.
+// Export returns the registry document that is in force. It holds digests, and no keys.
 func (r *Registry) Export() ([]byte, error) {
 	var document []byte
 	read := func(answer []byte) error {
@@ -138,7 +139,7 @@ type Stats struct {
 	Denied   map[string]uint64 `json:"denied"` // by the name of the reason
 }
 
-// Stats reads the counters of every key, so its cost grows with them.
+// Stats reads the counters of every key, so its cost grows with their number.
 func (r *Registry) Stats() (Stats, error) {
 	var stats Stats
 	read := into(&stats)
@@ -162,13 +163,13 @@ func ReadOnly() Option {
 	return func(o *options) { o.readOnly = true }
 }
 
-// Policy brings a policy of the host's own: a JSON object with scopes and routes, in the place of the built-in one. One
-// that is nil or empty, because it could not be read perhaps, is an error that is [ErrFormat].
+// Policy replaces the built-in policy with the host's own: a JSON object with scopes and routes. A nil or empty one,
+// such as from a file that could not be read, is [ErrFormat].
 func Policy(document []byte) Option {
 	return func(o *options) { o.policy, o.hasPolicy = document, true }
 }
 
-// optionsJSON writes the policy as it came, so that the line and the column of an error are those of its author.
+// optionsJSON passes the policy on unchanged, so that the line and column of an error are those in the author's file.
 func optionsJSON(list []Option) string {
 	var o options
 	for _, option := range list {

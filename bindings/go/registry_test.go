@@ -360,6 +360,16 @@ func TestWhatCannotBeOpenedIsAClearError(t *testing.T) {
 	if !errors.As(err, &failure) || failure.Status != bpos.ErrFormat || !strings.Contains(failure.Message, "version") {
 		t.Errorf("a newer document: %v", err)
 	}
+	_, err = bpos.FromJSON([]byte(`{"version": 1, "keys": [
+  {"id": "key_1", "name": "Website Sync", "store": "yourstore", "scopes": [],
+   "rate_limit": 7000, "sha256": "0f11d542d395e36e30e861e8ffea08db283a96dc08036a2c4eac4289a4a2fc53"}]}`))
+	if !errors.As(err, &failure) || failure.Line != 3 || failure.Column != 21 || failure.InFile {
+		t.Errorf("a wrong limit on line 3: %+v", failure)
+	}
+	_, err = bpos.Open("/nowhere/keys.json")
+	if !errors.As(err, &failure) || failure.Line != 0 || failure.Column != 0 || failure.InFile {
+		t.Errorf("an error without a place: %+v", failure)
+	}
 	_, err = bpos.FromJSON(nil)
 	expectError(t, "no document", err, bpos.ErrFormat)
 

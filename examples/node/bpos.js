@@ -314,6 +314,10 @@ function run(name, ...values) {
   const status = functions[name](...values, error);
   if (status !== 0) {
     const message = error.toString("utf8", offset.message, error.indexOf(0, offset.message));
-    throw new BposError(functions.bpos_status_name(status), message);
+    throw new BposError(functions.bpos_status_name(status), message, {
+      line: error.readUInt32LE(offset.line) || undefined,
+      column: error.readUInt32LE(offset.column) || undefined,
+      inFile: error.readUInt32LE(offset.in_file) !== 0,
+    });
   }
 }

@@ -6,12 +6,19 @@ import koffi from "koffi";
 /** The BPOS_ABI_VERSION that these files were written for. */
 const ABI_VERSION = 0;
 
-/** What went wrong in a cold call. Its `code` is the name of the bpos_status, such as "io", or "library". */
+/**
+ * What went wrong in a cold call. Its `code` is the name of the bpos_status, such as "io", or "library". `line` and `column`
+ * are the place in the document that is wrong, from 1, or undefined. `inFile` is true on "not_durable" if the file has the
+ * change, but may lose it if the machine stops now.
+ */
 export class BposError extends Error {
-  constructor(code, message, options) {
+  constructor(code, message, { line, column, inFile = false, ...options } = {}) {
     super(message, options);
     this.name = "BposError";
     this.code = code;
+    this.line = line;
+    this.column = column;
+    this.inFile = inFile;
   }
 }
 

@@ -362,7 +362,14 @@ final class Bpos
         $error = self::sized('bpos_error');
         $status = self::ffi()->$function(...[...$arguments, FFI::addr($error)]);
         if ($status !== 0) {
-            throw new BposException(FFI::string($error->message), $status, self::ffi()->bpos_status_name($status));
+            throw new BposException(
+                FFI::string($error->message),
+                $status,
+                self::ffi()->bpos_status_name($status),
+                $error->line ?: null,
+                $error->column ?: null,
+                $error->in_file !== 0,
+            );
         }
     }
 
@@ -504,9 +511,20 @@ final class BposSecret
 /** What went wrong: getCode() is the bpos_status, or -1 where the library itself is the trouble. */
 final class BposException extends RuntimeException
 {
-    /** @param $status the name of the code: "io", "not_durable" */
-    public function __construct(string $message, int $code, public readonly string $status)
-    {
+    /**
+     * @param $status the name of the code: "io", "not_durable"
+     * @param $documentLine the line of the document that is wrong, from 1; null if the error is not about a place in one
+     * @param $documentColumn the column in that line, from 1, in bytes; null likewise
+     * @param $inFile on "not_durable": the file has the change, but may lose it if the machine stops now
+     */
+    public function __construct(
+        string $message,
+        int $code,
+        public readonly string $status,
+        public readonly ?int $documentLine = null,
+        public readonly ?int $documentColumn = null,
+        public readonly bool $inFile = false,
+    ) {
         parent::__construct($message, $code);
     }
 }

@@ -1,13 +1,14 @@
 //! The hot path: decide on a request, and tell the client.
 
 use std::ffi::c_char;
+use std::ptr;
 
-use super::guard::{guard, guard_or};
+use super::guard::guard_or;
 use super::pointers::{Out, Sizable, borrowed, bytes, room, sized};
 use super::registry::bpos_registry;
 use super::text::print;
 use crate::clock::Now;
-use crate::decision::{ALLOWED, DENY_REASONS, Decision, Denial, DenyReason, Grant};
+use crate::decision::{ALLOWED, Decision, Denial, DenyReason, Grant};
 use crate::policy::Scope;
 use crate::registry::Registry;
 use crate::request::Request;
@@ -16,14 +17,14 @@ use crate::text::ScopeName;
 /// The answer to one request: what to do, why, and what to tell the client.
 ///
 /// The caller owns it, sets `size` to sizeof(bpos_decision) and passes it to one call, which fills it in; it holds no
-/// pointer, needs no freeing, and stays valid without its registry. One thread may use it at a time. Everything that
-/// the decision did not come to is zero or empty; all zero is a denial (status 0 is not 200). What one of a later version
-/// has more is set to zero; a `size` over 4096 is misuse.
+/// pointer, needs no freeing, and stays valid after its registry is closed. One thread may use it at a time. Fields that
+/// the decision did not reach are zero or empty; all zero is a denial (status 0 is not 200). Fields of a newer header than
+/// this library's are set to zero; a `size` over 4096 is misuse.
 ///
 /// Methods:
 ///   bpos_authorize(), bpos_authorize_at()               fill one in, routing by method and target
 ///   bpos_authorize_scope(), bpos_authorize_scope_at()   fill one in, for a scope that the host names
-///   bpos_decision_headers(), bpos_decision_body()       the answer to give to the client
+///   bpos_decision_headers(), bpos_decision_body()       the answer to send to the client
 ///   bpos_reason_name()                                  its reason, for logs
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
@@ -32,33 +33,33 @@ pub struct bpos_decision {
     pub size: u32,
     /// The HTTP status: 200 if the request is allowed; 401, 403 or 429 if not; 500 if bpos could not decide.
     pub status: i32,
-    /// Exactly why, one of bpos_reason. For the host: a client is told what bpos_decision_body() says.
+    /// The exact reason, one of bpos_reason. For the host only: send a client what bpos_decision_body() gives.
     pub reason: u32,
-    /// The scope that the operation needs; 0 if the decision did not come so far.
+    /// The scope that the operation needs; 0 if the decision did not get that far.
     pub required_scope: u32,
-    /// The key's limit, requests in any 60 seconds, on 200 and 429; otherwise 0.
+    /// The key's limit, in requests in any 60 seconds, on 200 and 429; otherwise 0.
     pub limit: u32,
-    /// How many more requests would be admitted now, after this one.
+    /// How many more requests would be allowed now, after this one.
     pub remaining: u32,
-    /// On 429: whole seconds, rounded up and at least 1, until a request will be admitted again. Otherwise 0.
+    /// On 429: whole seconds, rounded up and at least 1, until a request will be allowed again. Otherwise 0.
     pub retry_after_s: u32,
-    /// On 200 and 429: whole seconds, rounded up, until the oldest counted request leaves the window and one more is
-    /// free. Otherwise 0.
+    /// On 200 and 429: whole seconds, rounded up, until the oldest counted request leaves the window and frees a slot.
+    /// Otherwise 0.
     pub reset_s: u32,
-    /// 1 if the key is in test mode, otherwise 0. Known once the secret is proved.
+    /// 1 if the key is in test mode, otherwise 0. Known once the client has proved that it holds the secret.
     pub test_mode: u8,
     /// Zero.
     pub reserved: [u8; 7],
     /// The id of the key, for logs, NUL-terminated. Empty unless the client proved that it holds the secret.
     pub key_id: [c_char; 32],
-    /// The store that the key belongs to, NUL-terminated. Empty unless the client proved that it holds the secret. Not
-    /// for the client on a denial.
+    /// The store that the key belongs to, NUL-terminated. Empty unless the client proved that it holds the secret. On a
+    /// denial, do not show it to the client.
     pub store: [c_char; 64],
-    /// The name of the required scope on a 403 that tells the client of one, NUL-terminated. Otherwise empty.
+    /// The name of the required scope, NUL-terminated, on a 403 whose body names it. Otherwise empty.
     pub scope: [c_char; 64],
 }
 
-// SAFETY: it is so: see above.
+// SAFETY: as declared above.
 unsafe impl Sizable for bpos_decision {}
 
 const _: () = {
@@ -79,17 +80,16 @@ const _: () = {
     assert!(offset_of!(bpos_decision, scope) == 136);
 };
 
-/// Decides on a request by its method and target, now. Takes no lock, and allocates only at a key's first use: for that
-/// reason it must not be called from a signal handler.
+/// Decides on a request by its method and target, now. Takes no lock, and allocates only at a key's first use, so it must
+/// not be called from a signal handler.
 ///
-/// registry: decides. NULL is misuse.
-/// api_key, api_key_len: the value of the X-API-Key header as it was received. NULL and 0 if there is none.
-/// store, store_len: the store that the request is for, such as the host name's first label. NULL and 0 leave that check
-///   out; a store that is there but empty matches no key.
+/// registry: NULL is misuse.
+/// api_key, api_key_len: the value of the X-API-Key header, as received. NULL and 0 if there is none.
+/// store, store_len: the store that the request is for, such as the first label of the host name. NULL and 0 skip that
+///   check; an empty store that is not NULL matches no key.
 /// method, method_len: such as "GET". NULL and 0 match no route.
-/// target, target_len: the request target as it was received, path and query, not decoded. NULL and 0 match no route.
-/// out: filled in, whatever the outcome, if it is neither NULL nor misaligned and its `size` is right; otherwise that is
-///   misuse and nothing is written.
+/// target, target_len: the request target, path and query, as received and not decoded. NULL and 0 match no route.
+/// out: always filled in, unless it is NULL, misaligned or has a wrong `size`: that is misuse, and nothing is written.
 ///
 /// A text is (pointer, length) and need not end with a NUL. NULL with a length that is not 0 is misuse. All arguments
 /// stay the caller's and are not used after the call.
@@ -112,19 +112,18 @@ pub unsafe extern "C" fn bpos_authorize(
     // SAFETY: as the caller of every export promises.
     unsafe {
         answer(out, |out| {
-            let request = Request::new(text(method, method_len)?, text(target, target_len)?)
-                .api_key(text(api_key, api_key_len)?)
-                .store(text(store, store_len)?);
+            let credentials = [(api_key, api_key_len), (store, store_len)];
+            let request = request(credentials, [(method, method_len), (target, target_len)])?;
             Some(filled(out, &core(registry)?.authorize(&request)))
         })
     }
 }
 
-/// Decides on a request whose scope the host names, now: for hosts that route by themselves. The operation counts as
-/// writing if the scope does. Everything else is as with bpos_authorize(), but the request target is not known, so a key
-/// in a URL is the host's to refuse.
+/// Decides on a request whose scope the host names, now: for hosts that do their own routing. The operation writes if the
+/// scope is a write scope. Everything else is as with bpos_authorize(), but bpos does not see the request target, so the
+/// host must refuse a key in a URL itself.
 ///
-/// scope: one of bpos_scope, or from bpos_scope_id(). A number that the registry's policy does not have is 500.
+/// scope: one of bpos_scope, or from bpos_scope_id(). A number that is not in the registry's policy gives 500.
 ///
 /// Returns the HTTP status, as bpos_authorize().
 #[unsafe(no_mangle)]
@@ -140,18 +139,18 @@ pub unsafe extern "C" fn bpos_authorize_scope(
     // SAFETY: as the caller of every export promises.
     unsafe {
         answer(out, |out| {
-            let request = Request::default().api_key(text(api_key, api_key_len)?).store(text(store, store_len)?);
+            let request = request([(api_key, api_key_len), (store, store_len)], [ABSENT; 2])?;
             Some(filled(out, &core(registry)?.authorize_scope(&request, Scope::from_id(scope)?)))
         })
     }
 }
 
-/// Like bpos_authorize(), at a given time: for tests and replays. Times of all functions must come from the same clocks: a
-/// monotonic time before the key's last admission counts as that one.
+/// Like bpos_authorize(), at a given time: for tests and replays. All functions must use times from the same clocks: a
+/// monotonic time before the key's last admission counts as the time of that admission.
 ///
-/// unix_ms: milliseconds since 1970-01-01T00:00:00Z. Decides whether a key has expired, and nothing else.
-/// monotonic_us: microseconds on a clock that never goes back and counts suspended time. Decides the rate limit, and
-///   nothing else. More than 2^48 - 2 is 500.
+/// unix_ms: milliseconds since 1970-01-01T00:00:00Z. Used only to decide whether a key has expired.
+/// monotonic_us: microseconds on a clock that never goes back and counts suspended time. Used only for the rate limit.
+///   More than 2^48 - 2 gives 500.
 ///
 /// Returns the HTTP status, as bpos_authorize().
 #[unsafe(no_mangle)]
@@ -172,9 +171,8 @@ pub unsafe extern "C" fn bpos_authorize_at(
     // SAFETY: as the caller of every export promises.
     unsafe {
         answer(out, |out| {
-            let request = Request::new(text(method, method_len)?, text(target, target_len)?)
-                .api_key(text(api_key, api_key_len)?)
-                .store(text(store, store_len)?);
+            let credentials = [(api_key, api_key_len), (store, store_len)];
+            let request = request(credentials, [(method, method_len), (target, target_len)])?;
             Some(filled(out, &core(registry)?.authorize_at(&request, Now { unix_ms, monotonic_us })))
         })
     }
@@ -198,22 +196,22 @@ pub unsafe extern "C" fn bpos_authorize_scope_at(
     // SAFETY: as the caller of every export promises.
     unsafe {
         answer(out, |out| {
-            let request = Request::default().api_key(text(api_key, api_key_len)?).store(text(store, store_len)?);
+            let request = request([(api_key, api_key_len), (store, store_len)], [ABSENT; 2])?;
             let now = Now { unix_ms, monotonic_us };
             Some(filled(out, &core(registry)?.authorize_scope_at(&request, Scope::from_id(scope)?, now)))
         })
     }
 }
 
-/// Writes the headers for the answer, each as "Name: value" and CR LF: WWW-Authenticate on 401, Retry-After on 429,
+/// Writes the headers of the answer, each as "Name: value" and CR LF: WWW-Authenticate on 401, Retry-After on 429,
 /// RateLimit-Policy and RateLimit on 200 and 429, and on a denial the Content-Type of the body.
 ///
-/// decision: one that was filled in. One that no decision can be, NULL and one with a wrong `size` are answered as 500.
-/// buf, cap: where to write, and how many bytes fit. If cap is not 0, a NUL ends what is written, and what does not fit
-///   before it is left out. NULL and 0 only ask for the length; NULL with another cap is misuse.
+/// decision: a filled-in one. NULL, a wrong `size` and contradictory contents are answered as 500.
+/// buf, cap: where to write, and how many bytes fit. If cap is not 0, the text is cut to fit and ends with a NUL. NULL and 0
+///   only ask for the length; NULL with another cap is misuse.
 ///
-/// Returns the length of the whole, without the NUL: if it is not less than cap, something was left out. After misuse 0, and
-/// nothing is written.
+/// Returns the full length, without the NUL: if it is not less than cap, the text was cut. After misuse it returns 0 and
+/// writes nothing.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn bpos_decision_headers(decision: *const bpos_decision, buf: *mut c_char, cap: usize) -> usize {
     // SAFETY: as the caller of every export promises.
@@ -228,12 +226,12 @@ pub unsafe extern "C" fn bpos_decision_headers(decision: *const bpos_decision, b
     }
 }
 
-/// Writes the body for the answer: on a denial an RFC 9457 problem in JSON, UTF-8; when the request is allowed, nothing.
-/// It tells the client no more than it may know.
+/// Writes the body of the answer: on a denial an RFC 9457 problem in JSON, UTF-8; nothing when the request is allowed. It
+/// tells the client no more than it may know.
 ///
 /// decision, buf, cap: as with bpos_decision_headers().
 ///
-/// Returns the length of the whole, without the NUL, as bpos_decision_headers().
+/// Returns the full length, without the NUL, as bpos_decision_headers().
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn bpos_decision_body(decision: *const bpos_decision, buf: *mut c_char, cap: usize) -> usize {
     // SAFETY: as the caller of every export promises.
@@ -247,8 +245,7 @@ pub unsafe extern "C" fn bpos_decision_body(decision: *const bpos_decision, buf:
 
 type Decided = Result<Grant, Denial>;
 
-/// Has the caller's struct filled in, and gives its status. Misuse, for which `decide` has no answer, and a panic are
-/// 500.
+/// Has the caller's struct filled in, and returns its status. Misuse, for which `decide` gives `None`, and a panic are 500.
 ///
 /// # Safety
 ///
@@ -257,10 +254,10 @@ type Decided = Result<Grant, Denial>;
 unsafe fn answer(out: *mut bpos_decision, decide: impl FnOnce(&mut Out<'_, bpos_decision>) -> Option<i32>) -> i32 {
     // SAFETY: as asked of our caller.
     let Ok(mut out) = (unsafe { Out::new(out, "out") }) else { return bpos_decision::UNDECIDED.status };
-    match guard(|| decide(&mut out)) {
-        Ok(Some(status)) => status,
-        Ok(None) | Err(_) => out.write(bpos_decision { size: out.size, ..bpos_decision::UNDECIDED }).status,
-    }
+    guard_or(None, || decide(&mut out)).unwrap_or_else(|| {
+        out.write(bpos_decision { size: out.size, ..bpos_decision::UNDECIDED });
+        bpos_decision::UNDECIDED.status
+    })
 }
 
 /// Fills in the caller's struct, straight from what was decided: each copy in between would cost as much as the rest of
@@ -268,20 +265,32 @@ unsafe fn answer(out: *mut bpos_decision, decide: impl FnOnce(&mut Out<'_, bpos_
 #[inline]
 fn filled(out: &mut Out<'_, bpos_decision>, decided: &Decided) -> i32 {
     match decided {
-        Ok(grant) => out.write(bpos_decision::of_grant(out.size, grant)).status,
-        Err(denial) => out.write(bpos_decision::of_denial(out.size, denial)).status,
+        Ok(grant) => {
+            out.write(bpos_decision::of_grant(out.size, grant));
+            200
+        }
+        Err(denial) => {
+            out.write(bpos_decision::of_denial(out.size, denial));
+            i32::from(denial.status())
+        }
     }
 }
 
-/// A part of a request. `None` after misuse, and `Some(None)` if it is absent.
+/// A text as C passes it: where it is, and how long.
+type Text = (*const c_char, usize);
+
+const ABSENT: Text = (ptr::null(), 0);
+
+/// The request that C describes. `None` after misuse.
 ///
 /// # Safety
 ///
 /// As for every use of a pointer from C (see `pointers.rs`).
 #[inline]
-unsafe fn text<'a>(pointer: *const c_char, length: usize) -> Option<Option<&'a [u8]>> {
+unsafe fn request<'a>([api_key, store]: [Text; 2], [method, target]: [Text; 2]) -> Option<Request<'a>> {
     // SAFETY: as asked of our caller.
-    unsafe { bytes(pointer, length, "") }.ok()
+    let text = |(pointer, length): Text| unsafe { bytes(pointer, length, "") }.ok();
+    Some(Request::new(text(method)?, text(target)?).api_key(text(api_key)?).store(text(store)?))
 }
 
 /// # Safety
@@ -293,7 +302,7 @@ unsafe fn core<'a>(registry: *const bpos_registry) -> Option<&'a Registry> {
     Some(unsafe { borrowed(registry, "") }.ok()?.core())
 }
 
-/// Prints what a decision of C's has to tell the client.
+/// Prints what a decision that C passes tells the client.
 ///
 /// # Safety
 ///
@@ -306,7 +315,7 @@ unsafe fn render(
 ) -> usize {
     // SAFETY: as asked of our caller.
     let Ok(room) = (unsafe { room(buf, cap, "buf") }) else { return 0 };
-    print("", room); // whatever happens next, a C text is there
+    print("", room); // whatever happens next, `buf` holds a C string
     guard_or(0, || {
         // SAFETY: as asked of our caller.
         let decided = unsafe { sized(decision, "decision") }
@@ -364,15 +373,15 @@ impl bpos_decision {
         }
     }
 
-    /// The way back, as far as a client is told of it. C may have put anything into the struct: what no decision can be
-    /// is one that could not be made.
+    /// The way back, as far as the client sees it. C may have put anything into the struct: contradictory contents become
+    /// an internal error.
     #[allow(clippy::result_large_err, reason = "it is what the core gives")]
     fn decided(&self) -> Decided {
         let found = Decision { limit: self.limit, remaining: self.remaining, reset_s: self.reset_s, ..Decision::EMPTY };
         if (self.status, self.reason) == (200, ALLOWED) {
             return Ok(Grant { decision: found });
         }
-        let reason = usize::try_from(self.reason).ok().and_then(|reason| DENIALS.get(reason));
+        let reason = usize::try_from(self.reason).ok().and_then(|reason| DenyReason::ALL.get(reason));
         Err(match reason.filter(|reason| i32::from(reason.status()) == self.status) {
             None => Denial::of(DenyReason::Internal),
             Some(DenyReason::RateLimited) => {
@@ -383,8 +392,8 @@ impl bpos_decision {
         })
     }
 
-    /// The name of the scope that a client is told of; empty if it is none: a policy takes visible ASCII only.
-    #[allow(clippy::cast_sign_loss, reason = "a byte is meant; whether C's char has a sign differs")]
+    /// The name of the scope that the client is told; empty if it is not a valid one: a policy takes visible ASCII only.
+    #[allow(clippy::cast_sign_loss, reason = "a byte is meant; whether C's char is signed depends on the platform")]
     fn scope_name(&self) -> ScopeName {
         let bytes = self.scope.map(|byte| byte as u8);
         bytes
@@ -397,30 +406,13 @@ impl bpos_decision {
     }
 }
 
-/// The reasons of denials, by number.
-const DENIALS: [DenyReason; DENY_REASONS] = [
-    DenyReason::Internal,
-    DenyReason::KeyInUrl,
-    DenyReason::MissingKey,
-    DenyReason::MalformedKey,
-    DenyReason::UnknownKey,
-    DenyReason::RevokedKey,
-    DenyReason::DisabledKey,
-    DenyReason::ExpiredKey,
-    DenyReason::WrongStore,
-    DenyReason::UnmappedRoute,
-    DenyReason::InsufficientScope,
-    DenyReason::TestMode,
-    DenyReason::RateLimited,
-];
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn the_reasons_stand_at_their_numbers() {
-        for (number, reason) in DENIALS.into_iter().enumerate() {
+        for (number, reason) in DenyReason::ALL.into_iter().enumerate() {
             assert_eq!(reason as usize, number);
         }
     }
@@ -429,7 +421,7 @@ mod tests {
     #[test]
     fn a_decision_renders_without_its_registry() {
         let scope_name = ScopeName::new("orders:\"\\").expect("it is short");
-        for reason in DENIALS {
+        for reason in DenyReason::ALL {
             let decision = Decision { limit: 7, remaining: 0, reset_s: 42, ..Decision::EMPTY };
             let denial = Denial { reason, decision, scope_name };
             let back = bpos_decision::of_denial(200, &denial).decided().expect_err("a denial stays one");

@@ -1,4 +1,4 @@
-//! Answers of any length: memory that the library owns until the caller frees it.
+//! Answers of any length, in memory that the library owns until the caller frees it.
 
 use std::ffi::c_char;
 use std::mem::MaybeUninit;
@@ -13,9 +13,8 @@ use crate::error::{Error, ErrorKind};
 
 /// A text that the library allocated.
 ///
-/// The caller owns the struct, and the library the memory that it points to, until bpos_buffer_free(). One thread may
-/// use it at a time. A function that writes one overwrites whatever it held before without freeing it, and writes
-/// {NULL, 0} if it fails.
+/// The caller owns the struct; the library owns the memory that it points to, until bpos_buffer_free(). One thread may use
+/// it at a time. A function that fills one does not free what it held before, and writes {NULL, 0} if it fails.
 ///
 /// Methods:
 ///   bpos_registry_export(), bpos_registry_stats()           fill one
@@ -25,9 +24,9 @@ use crate::error::{Error, ErrorKind};
 ///   bpos_buffer_free()                                      wipes and frees it
 #[repr(C)]
 pub struct bpos_buffer {
-    /// UTF-8, with a NUL behind it that `len` does not count. Not to be changed, and NULL once it is freed.
+    /// UTF-8, followed by a NUL that `len` does not count. Do not change it. NULL once it is freed.
     pub data: *mut c_char,
-    /// How many bytes it has. Not to be changed.
+    /// Its length in bytes. Do not change it.
     pub len: usize,
 }
 
@@ -37,7 +36,7 @@ const _: () = {
     assert!(std::mem::offset_of!(bpos_buffer, len) == size_of::<usize>());
 };
 
-/// Wipes and frees what a buffer holds, and makes it {NULL, 0}. The struct itself is the caller's.
+/// Wipes and frees what a buffer holds, and sets it to {NULL, 0}. The struct itself stays the caller's.
 ///
 /// buffer: one that the library filled, or {NULL, 0}. NULL does nothing, and neither does a second call.
 #[unsafe(no_mangle)]

@@ -9,7 +9,7 @@ use crate::decision::{ALLOWED, DenyReason, REASON_CODES, REASON_NAMES};
 /// the shared library, libbpos.so.0, ends in it. 0 until the first stable release.
 pub const BPOS_ABI_VERSION: u32 = 0;
 
-/// What a cold function returns: one of bpos_status_code, 0 for success. A future library may return others.
+/// What a function that can fail returns: one of bpos_status_code, 0 for success. A future library may return others.
 pub type bpos_status = i32;
 
 /// The values of a bpos_status. These numbers never change and are never reused.
@@ -19,28 +19,28 @@ pub type bpos_status = i32;
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum bpos_status_code {
-    /// It is done.
+    /// Success.
     BPOS_OK = 0,
     /// An argument is NULL, misaligned, or has no meaning here: a memory registry was told to reload, for instance.
     BPOS_ERR_INVALID_ARGUMENT = 1,
     /// The operating system refused to open, read or write the registry file.
     BPOS_ERR_IO = 2,
-    /// A document is not what its format asks for. The message names the key, the member, line and column.
+    /// A document does not follow its format. The message names the key, the member, line and column.
     BPOS_ERR_FORMAT = 3,
-    /// There is no key with that id.
+    /// No key has that id.
     BPOS_ERR_NOT_FOUND = 4,
     /// The change contradicts what is in force: a duplicate id or digest, or a revoked key brought back.
     BPOS_ERR_CONFLICT = 5,
-    /// The registry file may be written by others, or belongs to somebody else.
+    /// The registry file is writable by others, or belongs to another user.
     BPOS_ERR_PERMISSION = 6,
-    /// It is not sure that the registry file has the change. What it takes away is in force in this process all the same;
-    /// what it grants is not. The message says which.
+    /// The change may not survive: it is not certain that the registry file keeps it. What it takes away is in force in
+    /// this process; what it grants is not. bpos_error's message and `in_file` say whether the file has it.
     BPOS_ERR_NOT_DURABLE = 7,
     /// The registry was opened read-only.
     BPOS_ERR_READ_ONLY = 8,
-    /// The document is older (its revision is lower) than what is in force.
+    /// The document is older (its revision is lower) than the one in force.
     BPOS_ERR_STALE = 9,
-    /// Something is larger than its stated maximum, or there is no memory for it.
+    /// Something is larger than its stated maximum, or memory ran out.
     BPOS_ERR_LIMIT = 10,
     /// bpos panicked; this is a bug in bpos. The registry can still be used.
     BPOS_ERR_PANIC = 11,
@@ -51,7 +51,7 @@ pub enum bpos_status_code {
 ///
 /// Methods:
 ///   bpos_reason_name()   the name of one, for logs
-///   bpos_reason_code()   what a client may be told of it
+///   bpos_reason_code()   what a client may be told about it
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum bpos_reason {
@@ -65,11 +65,11 @@ pub enum bpos_reason {
     BPOS_REASON_MALFORMED_KEY = 3,
     /// The registry does not hold the key's digest. 401.
     BPOS_REASON_UNKNOWN_KEY = 4,
-    /// The key was revoked, for good. 401.
+    /// The key was revoked, permanently. 401.
     BPOS_REASON_REVOKED_KEY = 5,
-    /// The key is disabled for now. 401.
+    /// The key is disabled. 401.
     BPOS_REASON_DISABLED_KEY = 6,
-    /// The key's expiry, or a rotated-out secret's end of grace, has come. 401.
+    /// The key, or the grace period of its previous secret, has expired. 401.
     BPOS_REASON_EXPIRED_KEY = 7,
     /// The key belongs to another store than the request's. 401.
     BPOS_REASON_WRONG_STORE = 8,
@@ -85,8 +85,8 @@ pub enum bpos_reason {
     BPOS_REASON_ALLOWED = 13,
 }
 
-/// The scopes of the built-in policy, for bpos_authorize_scope(). A policy of the host's own numbers its other scopes
-/// from 12 on: ask bpos_scope_id() for them. These numbers never change and are never reused; 0 is no scope.
+/// The scopes of the built-in policy, for bpos_authorize_scope(). Other scopes of a custom policy have numbers from 12
+/// on: bpos_scope_id() gives them. These numbers never change and are never reused; 0 is no scope.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum bpos_scope {
@@ -114,16 +114,16 @@ pub enum bpos_scope {
     BPOS_SCOPE_WEBHOOKS_MANAGE = 11,
 }
 
-/// The BPOS_ABI_VERSION of the library that is loaded. A program that finds another one than its own has loaded the
-/// wrong library.
+/// The BPOS_ABI_VERSION of the loaded library. If it differs from the header's, the program has loaded the wrong
+/// library.
 #[unsafe(no_mangle)]
 pub extern "C" fn bpos_abi_version() -> u32 {
     guard_or(BPOS_ABI_VERSION, || BPOS_ABI_VERSION)
 }
 
-/// The version of the library that is loaded, such as "0.1.0": the BPOS_VERSION of its header.
+/// The version of the loaded library, such as "0.1.0": the BPOS_VERSION of its header.
 ///
-/// Returns a text that lives as long as the library. Never NULL.
+/// Returns a static string. Never NULL.
 #[unsafe(no_mangle)]
 pub extern "C" fn bpos_version() -> *const c_char {
     const VERSION: &CStr = match CStr::from_bytes_with_nul(concat!(env!("CARGO_PKG_VERSION"), "\0").as_bytes()) {
@@ -135,9 +135,9 @@ pub extern "C" fn bpos_version() -> *const c_char {
 
 /// The name of a status, for logs: "ok", "io", "not_durable".
 ///
-/// status: any number. For one that no status has, the name is "unknown".
+/// status: any number. The name of an unknown one is "unknown".
 ///
-/// Returns a text that lives as long as the library. Never NULL.
+/// Returns a static string. Never NULL.
 #[unsafe(no_mangle)]
 pub extern "C" fn bpos_status_name(status: bpos_status) -> *const c_char {
     static NAMES: [Name; STATUS_NAMES.len()] = terminated(&STATUS_NAMES);
@@ -146,21 +146,22 @@ pub extern "C" fn bpos_status_name(status: bpos_status) -> *const c_char {
 
 /// The name of a reason, for logs: "rate_limited", "allowed".
 ///
-/// reason: any number. For one that no reason has, the name is "internal".
+/// reason: any number. The name of an unknown one is "internal".
 ///
-/// Returns a text that lives as long as the library. Never NULL.
+/// Returns a static string. Never NULL.
 #[unsafe(no_mangle)]
 pub extern "C" fn bpos_reason_name(reason: u32) -> *const c_char {
     static NAMES: [Name; REASON_NAMES.len()] = terminated(&REASON_NAMES);
     named(&NAMES, Some(reason), c"internal")
 }
 
-/// What a client may be told of a reason: the `code` of the body, for hosts that write a body of their own. It is the
-/// reason's name, but "invalid_key" for unknown_key, wrong_store and malformed_key, which a client must not tell apart.
+/// What a client may be told about a reason: the `code` of the body, for hosts that write their own body. It is the
+/// reason's name, except that unknown_key, wrong_store and malformed_key all become "invalid_key": a client must not be
+/// able to tell them apart.
 ///
-/// reason: any number. For one that no reason has, the code is "internal".
+/// reason: any number. The code of an unknown one is "internal".
 ///
-/// Returns a text that lives as long as the library. Never NULL.
+/// Returns a static string. Never NULL.
 #[unsafe(no_mangle)]
 pub extern "C" fn bpos_reason_code(reason: u32) -> *const c_char {
     static CODES: [Name; REASON_NAMES.len()] = terminated(&REASON_CODES);

@@ -1,4 +1,4 @@
-//! Failures of cold functions: a status, and a message in a struct of the caller's.
+//! Failures of cold functions: a status, and the details in the caller's struct.
 
 use std::ffi::c_char;
 
@@ -8,13 +8,13 @@ use super::guard::{Panicked, guard, without_cancellation};
 use super::pointers::{Misuse, Out, Sizable};
 use crate::error::{Error, ErrorKind};
 
-/// What went wrong in a cold function, for a program and for a person.
+/// Details of a failure, for a program and for a person.
 ///
 /// The caller owns it, sets `size` to sizeof(bpos_error) and passes it to one call; it holds no pointer and needs no
-/// freeing. One thread may use it at a time. Every function that takes one takes NULL too, and then says only the status.
-/// A call that succeeds writes BPOS_OK and an empty message. One that is smaller than this version of the ABI has
-/// it, larger than 4096 bytes, or misaligned, is BPOS_ERR_INVALID_ARGUMENT: the call does nothing and writes nothing. What
-/// one of a later version has more is set to zero.
+/// freeing. One thread may use it at a time. Every function that takes one takes NULL too, and then returns only the
+/// status. A call that succeeds writes BPOS_OK, an empty message and zeros. With a `size` below 512 or over 4096, or a
+/// misaligned struct, the call returns BPOS_ERR_INVALID_ARGUMENT, does nothing and writes nothing. No more than `size`
+/// bytes are written; fields of a newer header than this library's are set to zero.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct bpos_error {
@@ -24,19 +24,33 @@ pub struct bpos_error {
     pub code: bpos_status,
     /// What is wrong, where, and what was expected: UTF-8, NUL-terminated, cut if it is longer. Never holds a key.
     pub message: [c_char; 504],
+    /// The line of the document that is wrong, counted from 1. 0 if the error is not about a place in a document.
+    pub line: u32,
+    /// The column in that line, counted from 1, in bytes: where the wrong value ends, or where an array or object begins.
+    /// 0 if the error is not about a place in a document.
+    pub column: u32,
+    /// On BPOS_ERR_NOT_DURABLE: 1 if the registry file has the change, but may lose it if the machine stops now; 0 if the
+    /// change was not written. 0 for every other code.
+    pub in_file: u32,
 }
 
-// SAFETY: it is so: see above.
-unsafe impl Sizable for bpos_error {}
+// SAFETY: as declared above. A struct of `MIN_SIZE` ends with a whole field.
+unsafe impl Sizable for bpos_error {
+    /// That of version 0.1.0, which ended with the message.
+    const MIN_SIZE: u32 = 512;
+}
 
 const _: () = {
-    assert!(size_of::<bpos_error>() == 512 && align_of::<bpos_error>() == 4);
+    assert!(size_of::<bpos_error>() == 524 && align_of::<bpos_error>() == 4);
     assert!(std::mem::offset_of!(bpos_error, size) == 0);
     assert!(std::mem::offset_of!(bpos_error, code) == 4);
     assert!(std::mem::offset_of!(bpos_error, message) == 8);
+    assert!(std::mem::offset_of!(bpos_error, line) == 512);
+    assert!(std::mem::offset_of!(bpos_error, column) == 516);
+    assert!(std::mem::offset_of!(bpos_error, in_file) == 520);
 };
 
-/// Why a cold function does not succeed.
+/// Why a cold function failed.
 pub(super) enum Failure {
     Core(Error),
     Misuse(Misuse),
@@ -54,7 +68,7 @@ impl From<Misuse> for Failure {
     }
 }
 
-/// Runs what a cold function does, and reports how it went.
+/// Runs a cold function, and reports the outcome.
 ///
 /// # Safety
 ///
@@ -69,22 +83,33 @@ pub(super) unsafe fn report(error: *mut bpos_error, call: impl FnOnce() -> Resul
             Err(_) => return BPOS_ERR_INVALID_ARGUMENT as bpos_status,
         }
     };
-    let (code, message) = outcome(without_cancellation(|| guard(call)));
+    let found = outcome(without_cancellation(|| guard(call)));
     if let Some(mut out) = out {
         let size = out.size;
-        out.write(bpos_error { size, code: code as bpos_status, message: fitted(&message) });
+        out.write(bpos_error { size, ..found });
     }
-    code as bpos_status
+    found.code
 }
 
-fn outcome(result: Result<Result<(), Failure>, Panicked>) -> (bpos_status_code, String) {
+fn outcome(result: Result<Result<(), Failure>, Panicked>) -> bpos_error {
     match result {
-        Ok(Ok(())) => (BPOS_OK, String::new()),
-        Ok(Err(Failure::Core(error))) => (code(error.kind()), error.to_string()),
-        Ok(Err(Failure::Misuse(misuse))) => {
-            (BPOS_ERR_INVALID_ARGUMENT, format!("the argument {} {}", misuse.argument, misuse.fault))
+        Ok(Ok(())) => bpos_error::new(BPOS_OK, ""),
+        Ok(Err(Failure::Core(error))) => bpos_error {
+            line: error.line().unwrap_or(0),
+            column: error.column().unwrap_or(0),
+            in_file: u32::from(error.is_in_file()),
+            ..bpos_error::new(code(error.kind()), &error.to_string())
+        },
+        Ok(Err(Failure::Misuse(Misuse { argument, fault }))) => {
+            bpos_error::new(BPOS_ERR_INVALID_ARGUMENT, &format!("the argument {argument} {fault}"))
         }
-        Err(panicked) => (BPOS_ERR_PANIC, panicked.message()),
+        Err(panicked) => bpos_error::new(BPOS_ERR_PANIC, &panicked.message()),
+    }
+}
+
+impl bpos_error {
+    fn new(code: bpos_status_code, message: &str) -> Self {
+        Self { size: 0, code: code as bpos_status, message: fitted(message), line: 0, column: 0, in_file: 0 }
     }
 }
 
@@ -140,6 +165,17 @@ mod tests {
             }
             assert_eq!(fitted, wanted, "{text:?}");
         }
+    }
+
+    #[test]
+    fn not_durable_says_whether_the_file_has_the_change() {
+        for (is_in_file, expected) in [(true, 1), (false, 0)] {
+            let error = Error::new(ErrorKind::Io, "no space left").not_durable("as a test has it", is_in_file);
+            let found = outcome(Ok(Err(error.into())));
+            assert_eq!((found.code, found.in_file), (BPOS_ERR_NOT_DURABLE as bpos_status, expected));
+        }
+        let found = outcome(Ok(Err(Error::new(ErrorKind::Io, "no space left").into())));
+        assert_eq!((found.code, found.in_file), (BPOS_ERR_IO as bpos_status, 0));
     }
 
     #[test]

@@ -4,16 +4,16 @@ use std::any::Any;
 use std::ffi::c_int;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-/// An export panicked. Holds the panic's text, with every key in it masked.
+/// An export panicked.
 #[derive(Debug)]
 pub(super) struct Panicked {
     payload: Box<dyn Any + Send>,
 }
 
-/// Runs what an export does, and catches its panic.
+/// Runs the body of an export, and catches its panic.
 ///
-/// Unwind safety: what a call can leave half changed is the state behind the registry's writer lock, and the registry
-/// answers for that itself; the out-structs of a failed call are written again, whole.
+/// Unwind safety: a call can leave only the state behind the registry's writer lock half changed, and the registry handles
+/// that itself; the out-structs of a failed call are written again, whole.
 pub(super) fn guard<T>(call: impl FnOnce() -> T) -> Result<T, Panicked> {
     catch_unwind(AssertUnwindSafe(|| {
         #[cfg(test)]
@@ -23,13 +23,13 @@ pub(super) fn guard<T>(call: impl FnOnce() -> T) -> Result<T, Panicked> {
     .map_err(|payload| Panicked { payload })
 }
 
-/// Like [`guard`], with a value to give instead.
+/// Like [`guard`], with a value to return after a panic.
 pub(super) fn guard_or<T>(instead: T, call: impl FnOnce() -> T) -> T {
     guard(call).unwrap_or(instead)
 }
 
-/// Runs what may wait for a file or a lock, while this thread cannot be cancelled: `pthread_cancel` unwinds from such a
-/// wait, which Rust takes for a foreign exception and aborts the host. It takes effect afterwards.
+/// Runs a call that may wait for a file or a lock, with cancellation of this thread put off: `pthread_cancel` unwinds from
+/// such a wait, which Rust treats as a foreign exception and aborts the host.
 #[cfg(not(target_os = "android"))] // which has no cancellation
 pub(super) fn without_cancellation<T>(call: impl FnOnce() -> T) -> T {
     unsafe extern "C" {
@@ -55,6 +55,7 @@ pub(super) fn without_cancellation<T>(call: impl FnOnce() -> T) -> T {
 }
 
 impl Panicked {
+    /// The panic's text, with every key in it masked.
     pub(super) fn message(&self) -> String {
         let text = match (self.payload.downcast_ref::<&str>(), self.payload.downcast_ref::<String>()) {
             (Some(text), _) => text,
@@ -84,7 +85,7 @@ pub(super) mod injection {
 
     pub(super) fn strike() {
         if ARMED.replace(false) {
-            // Like a panic, but the hook, and with it the test's output, stays out of it.
+            // Like a panic, but without the hook, which would write to the test's output.
             std::panic::resume_unwind(Box::new("injected bpos_abcdefghijklmnop"));
         }
     }

@@ -1,4 +1,4 @@
-//! The C ABI: `include/bpos.h`, from the side of Rust.
+//! The C ABI: the Rust side of `include/bpos.h`.
 //!
 //! Thin: an export converts its arguments, calls the public Rust API, and converts back. The rules:
 //!
@@ -7,23 +7,23 @@
 //! 2. A text is a pointer and a length. `(NULL, 0)` is an absent one, a pointer with length 0 an empty one; `(NULL, n)`
 //!    is misuse, and so is a length over `isize::MAX`.
 //! 3. `bpos_authorize` returns the HTTP status. Only 200 allows; misuse, a panic and anything unforeseen are 500. Zero
-//!    means allowed nowhere.
-//! 4. Cold functions return a `bpos_status` and write a `bpos_error`, if they are given one. There is no "last error".
+//!    never means allowed.
+//! 4. Cold functions return a `bpos_status`, and write a `bpos_error` if they are given one. There is no "last error".
 //! 5. Structs that cross the border begin with their `size` and only ever grow at the end, to 4096 bytes at most. The
-//!    caller fills `size` in with `sizeof`: from one that is too small or over that maximum nothing is read and nothing is
-//!    written, and what a larger one has more is zeroed.
-//! 6. Every pointer is checked for NULL and alignment, and `pointers.rs` holds every conversion of one. No enum is read
+//!    caller sets `size` to `sizeof`. A struct smaller than in the first header, or over the maximum, is neither read nor
+//!    written. One between the first header's and ours is written up to its size; one larger than ours is zeroed beyond it.
+//! 6. Every pointer is checked for NULL and alignment, and all pointer conversions are in `pointers.rs`. No enum is read
 //!    from C: numbers are integers, and an unknown one is an error or denies.
 //! 7. Every export runs in the guard of `guard.rs`, so that no panic crosses the border. `tests.rs` injects one into
 //!    each export of `tests/c/symbols.txt`.
-//! 8. Numbers are for ever. A retired one stays as a comment.
+//! 8. Numbers are permanent. A retired one stays as a comment.
 //! 9. The doc comments of the exports are the header's text: ASCII, whole, and without links.
 //!
 //! What a caller owes every function: a pointer that is neither NULL nor misaligned points to what the function's
 //! documentation says, readable, and writable where it is written, for the length of the call. Nobody else changes it
-//! meanwhile, but for a `bpos_registry`, which any number of threads may use at once.
+//! in that time, except a `bpos_registry`, which any number of threads may use at once.
 
-#![allow(unsafe_code)] // the border of C
+#![allow(unsafe_code)] // the border to C
 #![allow(non_camel_case_types)] // the names are C's
 #![allow(clippy::missing_safety_doc)] // said once, above
 

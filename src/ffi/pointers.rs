@@ -1,9 +1,10 @@
-//! Every conversion between C's pointers and Rust's references. Nothing else here, and nowhere else one.
+//! Every conversion between C's pointers and Rust's references, and nothing else.
 //!
-//! What all of these ask of their caller is what a C caller owes (see the module above): a pointer that is neither NULL
-//! nor misaligned points to what its type says, for as long as the lifetime that is made of it.
+//! All of these require what a C caller owes (see the module above): a pointer that is neither NULL nor misaligned points
+//! to what its type says, for as long as the lifetime that it is given.
 
 use std::ffi::c_char;
+use std::marker::PhantomData;
 use std::mem::MaybeUninit;
 use std::slice;
 
@@ -14,20 +15,24 @@ pub(super) struct Misuse {
     pub(super) fault: &'static str,
 }
 
-/// A struct that crosses the border: `repr(C)`, and its first member is a `u32`, the size of it that the caller knows.
+/// A struct that crosses the border: `repr(C)`, without padding, and its first member is a `u32`, the size of it that the
+/// caller knows.
 ///
 /// # Safety
 ///
 /// It must be so: [`Out`] and [`sized`] read that member before they know that the others are there.
 pub(super) unsafe trait Sizable: Sized {
-    #[expect(clippy::cast_possible_truncation, reason = "these structs have some hundred bytes")]
+    #[expect(clippy::cast_possible_truncation, reason = "these structs have a few hundred bytes")]
     const SIZE: u32 = size_of::<Self>() as u32;
+
+    /// The size in the oldest header that programs were built with.
+    const MIN_SIZE: u32 = Self::SIZE;
 
     /// The largest that a newer version of it may be.
     const MAX_SIZE: u32 = 4096;
 }
 
-/// An object of ours that C was given before.
+/// An object of ours that C holds.
 ///
 /// # Safety
 ///
@@ -39,14 +44,14 @@ pub(super) unsafe fn borrowed<'a, T>(pointer: *const T, argument: &'static str) 
     Ok(unsafe { &*pointer })
 }
 
-/// Takes back what [`given`] made. `None` for NULL or nonsense.
+/// Takes back what [`given`] made. `None` for NULL or a misaligned pointer.
 ///
 /// # Safety
 ///
 /// See above; and this is the last use of the pointer.
 pub(super) unsafe fn taken_back<T>(pointer: *mut T) -> Option<Box<T>> {
     check(pointer, "").ok()?;
-    // SAFETY: the caller vouches that `given` made it, and that nobody uses it any more.
+    // SAFETY: the caller vouches that `given` made it, and that nobody uses it now.
     Some(unsafe { Box::from_raw(pointer) })
 }
 
@@ -74,7 +79,7 @@ pub(super) unsafe fn bytes<'a>(
     Ok(Some(unsafe { slice::from_raw_parts(pointer.cast(), length) }))
 }
 
-/// Bytes that C lends and must not leave out.
+/// Bytes that C lends and may not omit.
 ///
 /// # Safety
 ///
@@ -88,7 +93,7 @@ pub(super) unsafe fn required<'a>(
     unsafe { bytes(pointer, length, argument) }?.ok_or(Misuse { argument, fault: "is NULL" })
 }
 
-/// Bytes that C lends to be written: empty if they are absent. They may hold nothing yet.
+/// Bytes that C lends for writing: empty if they are absent. They may be uninitialized.
 ///
 /// # Safety
 ///
@@ -106,11 +111,11 @@ pub(super) unsafe fn room<'a>(
     Ok(unsafe { slice::from_raw_parts_mut(pointer.cast(), capacity) })
 }
 
-/// Text that C lends to be changed.
+/// Text that C lends for changing in place.
 ///
 /// # Safety
 ///
-/// As [`room`]; and the bytes hold something.
+/// As [`room`]; and the bytes are initialized.
 pub(super) unsafe fn text_mut<'a>(
     pointer: *mut c_char,
     length: usize,
@@ -120,7 +125,7 @@ pub(super) unsafe fn text_mut<'a>(
     Ok(unsafe { room(pointer, length, argument)?.assume_init_mut() })
 }
 
-/// A place for one value, which may hold nothing yet.
+/// A place for one value, which may be uninitialized.
 ///
 /// # Safety
 ///
@@ -131,7 +136,7 @@ pub(super) unsafe fn place<'a, T>(pointer: *mut T, argument: &'static str) -> Re
     Ok(unsafe { &mut *pointer.cast() })
 }
 
-/// The same where C may pass NULL, and then wants to know nothing.
+/// The same where C may pass NULL, if it does not want the value.
 ///
 /// # Safety
 ///
@@ -144,24 +149,26 @@ pub(super) unsafe fn place_or_null<'a, T>(
     if pointer.is_null() { Ok(None) } else { unsafe { place(pointer, argument) }.map(Some) }
 }
 
-/// A struct that C lends, if it is as large as we know it.
+/// A struct that C lends, if it is at least as large as ours.
 ///
 /// # Safety
 ///
 /// See above; `size` must not claim more than is there.
 pub(super) unsafe fn sized<'a, T: Sizable>(pointer: *const T, argument: &'static str) -> Result<&'a T, Misuse> {
+    const { assert!(T::MIN_SIZE == T::SIZE, "an older program's struct would be too short for the reference") };
     // SAFETY: as asked of our caller.
     unsafe { check_size(pointer, argument) }?;
     // SAFETY: neither NULL nor misaligned and large enough, so the caller vouches for it.
     Ok(unsafe { &*pointer })
 }
 
-/// A struct that C lends to be written, large enough for ours. Only its `size` need hold anything yet. What a larger one has
-/// more is zero: a program that is newer than this library must not read what was there before.
+/// A struct that C lends for writing. Only its `size` need be initialized. A larger one is zeroed beyond ours: a program
+/// newer than this library must not read what was there before.
 pub(super) struct Out<'a, T> {
-    place: &'a mut MaybeUninit<T>,
-    /// What the caller says of it, to be written back as it was.
+    pointer: *mut T,
+    /// The caller's `size`, to be written back unchanged.
     pub(super) size: u32,
+    lent: PhantomData<&'a mut T>,
 }
 
 impl<T: Sizable> Out<'_, T> {
@@ -176,14 +183,19 @@ impl<T: Sizable> Out<'_, T> {
             // SAFETY: the caller vouches for `size` bytes, which are more than the struct's.
             unsafe { pointer.add(1).cast::<u8>().write_bytes(0, (size - T::SIZE) as usize) };
         }
-        // SAFETY: as asked of our caller.
-        Ok(Self { place: unsafe { place(pointer, argument) }?, size })
+        Ok(Self { pointer, size, lent: PhantomData })
     }
 
-    /// Writes all that we know of the struct.
+    /// Writes the struct, as far as the caller knows it.
     #[inline]
-    pub(super) fn write(&mut self, value: T) -> &T {
-        self.place.write(value)
+    pub(super) fn write(&mut self, value: T) {
+        if T::MIN_SIZE == T::SIZE || self.size >= T::SIZE {
+            // SAFETY: `new` found it aligned and large enough, and its caller vouches that it may be written.
+            unsafe { self.pointer.write(value) }
+        } else {
+            // SAFETY: likewise, for `size` bytes of it, which are fewer than the value's.
+            unsafe { self.pointer.cast::<u8>().copy_from((&raw const value).cast(), self.size as usize) }
+        }
     }
 }
 
@@ -195,7 +207,7 @@ unsafe fn check_size<T: Sizable>(pointer: *const T, argument: &'static str) -> R
     check(pointer, argument)?;
     // SAFETY: `Sizable` says that a `u32` stands at the beginning, and the caller vouches for that much of it.
     let size = unsafe { pointer.cast::<u32>().read() };
-    if size < T::SIZE {
+    if size < T::MIN_SIZE {
         return Err(Misuse {
             argument,
             fault: "has a `size` smaller than its struct: set it to sizeof before the call",

@@ -187,6 +187,39 @@ fn no_panic_crosses_an_export() {
     fixture.close();
 }
 
+/// A document with a fault on its third line.
+const FAULTY: &str = r#"{"version": 1, "keys": [{
+    "id": "key_1", "name": "Website Sync", "store": "s", "scopes": ["products:read"],
+    "rate_limit": 7000, "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"}]}"#;
+
+/// Loads [`FAULTY`], and gives what is then in an error struct that says it has this size.
+fn faulted(size: u32) -> bpos_error {
+    let mut error = bpos_error { size, ..UNWRITTEN };
+    let (mut out, json) = (ptr::null_mut(), pointer(FAULTY));
+    // SAFETY: the pointers are sound for the call.
+    let status = unsafe { bpos_registry_from_json(json, FAULTY.len(), ptr::null(), 0, &raw mut out, &raw mut error) };
+    assert_eq!(status, BPOS_ERR_FORMAT as i32);
+    assert_eq!((error.size, error.code), (size, status));
+    let message = text(error.message.as_ptr());
+    assert!(message.ends_with("at line 3 column 22"), "{message}");
+    error
+}
+
+#[test]
+fn an_error_has_the_place_in_the_document() {
+    let error = faulted(<bpos_error as Sizable>::SIZE);
+    assert_eq!((error.line, error.column, error.in_file), (3, 22, 0));
+}
+
+#[test]
+fn an_older_programs_error_is_written_up_to_its_size() {
+    let untouched = UNWRITTEN.line;
+    for (size, line, column) in [(512, untouched, untouched), (516, 3, untouched), (520, 3, 22)] {
+        let error = faulted(size);
+        assert_eq!((error.line, error.column, error.in_file), (line, column, untouched), "{size}");
+    }
+}
+
 const KEY: &str = "bpos_abcdefghijklmnop";
 const ID: &str = "key_1";
 const TARGET: &str = "/api/v1/products";
@@ -209,6 +242,9 @@ static UNFILLED: bpos_decision = bpos_decision {
     store: [7; 64],
     scope: [7; 64],
 };
+
+const UNWRITTEN: bpos_error =
+    bpos_error { size: <bpos_error as Sizable>::SIZE, code: 7, message: [7; 504], line: 7, column: 7, in_file: 7 };
 
 struct Fixture {
     registry: *mut bpos_registry,
@@ -260,9 +296,10 @@ impl Fixture {
 /// Calls a cold function, with a panic to come: it says so, in words that hold no key.
 #[track_caller]
 fn failing(call: impl FnOnce(*mut bpos_error) -> bpos_status) {
-    let mut error = bpos_error { size: <bpos_error as Sizable>::SIZE, code: 7, message: [7; 504] };
+    let mut error = UNWRITTEN;
     assert_eq!(struck(|| call(&raw mut error)), BPOS_ERR_PANIC as i32);
     assert_eq!(error.code, BPOS_ERR_PANIC as i32);
+    assert_eq!((error.line, error.column, error.in_file), (0, 0, 0));
     let message = text(error.message.as_ptr());
     assert_eq!(message, "bpos panicked; this is a bug in bpos: injected bpos_abcd************");
 }

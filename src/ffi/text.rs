@@ -1,4 +1,4 @@
-//! Text that goes to C's buffers, and text of C's that is changed in place.
+//! Text written to C's buffers, and C's text changed in place.
 
 use std::ffi::c_char;
 use std::mem::MaybeUninit;
@@ -6,12 +6,12 @@ use std::mem::MaybeUninit;
 use super::guard::guard_or;
 use super::pointers;
 
-/// Masks every API key in a text, percent-encoded ones too: what stays of each is "bpos_" and the next four
-/// characters, and then asterisks. For log lines, in place; the length stays.
+/// Masks every API key in a text, percent-encoded ones too: "bpos_" and the next four characters stay, and
+/// the rest becomes asterisks. For log lines, in place; the length stays the same.
 ///
-/// text, len: the text, which need not be UTF-8 and need not end with a NUL. NULL masks nothing.
+/// text, len: need not be UTF-8, and need not end with a NUL. NULL masks nothing.
 ///
-/// Returns how many keys there were.
+/// Returns how many keys were masked.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn bpos_redact(text: *mut c_char, len: usize) -> usize {
     guard_or(0, || {
@@ -20,7 +20,7 @@ pub unsafe extern "C" fn bpos_redact(text: *mut c_char, len: usize) -> usize {
     })
 }
 
-/// Writes as much of a text as fits, with a NUL behind it if anything fits; gives the length of the whole.
+/// Writes as much of a text as fits, with a NUL after it if anything fits; returns the full length.
 pub(super) fn print(text: &str, room: &mut [MaybeUninit<u8>]) -> usize {
     if let Some(most) = room.len().checked_sub(1) {
         let kept = text.as_bytes().iter().take(most).chain(&[0]);

@@ -149,8 +149,8 @@ impl<'p> Keys<'p> {
             reader.or_null(value, |reader, value| self.retiring(reader, value, number))
         });
         let record = Record {
+            name: name?, // first: dropping an absent one reads its unset length, which valgrind reports
             id: id?,
-            name: name?,
             store: self.shared(store?),
             hint: hint.flatten(),
             scopes: scopes?,

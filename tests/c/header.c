@@ -94,8 +94,11 @@ static void layout(void) {
     CHECK(offsetof(bpos_decision, key_id) == 40);
     CHECK(offsetof(bpos_decision, store) == 72);
     CHECK(offsetof(bpos_decision, scope) == 136);
-    CHECK(sizeof(bpos_error) == 512);
+    CHECK(sizeof(bpos_error) == 524);
     CHECK(offsetof(bpos_error, message) == 8);
+    CHECK(offsetof(bpos_error, line) == 512);
+    CHECK(offsetof(bpos_error, column) == 516);
+    CHECK(offsetof(bpos_error, in_file) == 520);
     CHECK(sizeof(bpos_status) == 4);
     CHECK(sizeof(bpos_buffer) == 2 * sizeof(void *));
 }

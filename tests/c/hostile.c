@@ -559,7 +559,7 @@ static void errors(void) {
     uint8_t changed = 0xA5;
     uint32_t size;
     size_t i;
-    for (size = 0; size < sizeof(bpos_error); size += 73) {
+    for (size = 0; size < offsetof(bpos_error, line); size += 73) {
         memset(&memory, 0xA5, sizeof memory);
         memory.error.size = size;
         CHECK(bpos_registry_from_json(TEXT(DOCUMENT), NULL, 0, &out, &memory.error) == BPOS_ERR_INVALID_ARGUMENT);
@@ -585,6 +585,30 @@ static void errors(void) {
     CHECK(memory.error.size == LARGEST && memory.error.code == BPOS_ERR_INVALID_ARGUMENT);
     CHECK(is_filled(memory.after, 0, LARGEST - sizeof memory.error));
     CHECK(is_filled(memory.after + LARGEST - sizeof memory.error, 0xA5, sizeof memory.error));
+    check_unchanged();
+}
+
+/* An error has the place in the document; a program of version 0.1.0 gave 512 bytes for it, and gets no more. */
+static void places(void) {
+    static const char faulty[] =
+        "{\"version\": 1, \"keys\": [\n"
+        "  {\"id\": \"key_1\", \"name\": \"Website Sync\", \"store\": \"" STORE "\", \"scopes\": [],\n"
+        "   \"rate_limit\": 7000,\n"
+        "   \"sha256\": \"0f11d542d395e36e30e861e8ffea08db283a96dc08036a2c4eac4289a4a2fc53\"}]}";
+    bpos_registry *out = NULL;
+    bpos_error error = new_error();
+    const unsigned char *added = (const unsigned char *)&error + offsetof(bpos_error, line);
+    CHECK(bpos_registry_from_json(TEXT(faulty), NULL, 0, &out, &error) == BPOS_ERR_FORMAT);
+    CHECK(error.line == 3 && error.column == 21 && error.in_file == 0);
+    CHECK(strstr(error.message, "at line 3 column 21") != NULL);
+    CHECK(bpos_key_revoke(registry, TEXT("key_none"), &error) == BPOS_ERR_NOT_FOUND);
+    CHECK(error.line == 0 && error.column == 0 && error.in_file == 0);
+
+    error = new_error();
+    error.size = offsetof(bpos_error, line);
+    CHECK(bpos_registry_from_json(TEXT(faulty), NULL, 0, &out, &error) == BPOS_ERR_FORMAT);
+    CHECK(error.size == 512 && error.code == BPOS_ERR_FORMAT && strstr(error.message, "at line 3 column 21") != NULL);
+    CHECK(is_filled(added, 0xA5, sizeof error - error.size));
     check_unchanged();
 }
 
@@ -636,6 +660,7 @@ int main(void) {
     reload_if_changed();
     freed_keys();
     errors();
+    places();
     buffers();
     redaction();
     bpos_registry_close(NULL);

@@ -167,8 +167,8 @@ refused() { # EXPECTED ARGUMENT...: the example fails, and says so.
 }
 check "examples/keys.c compiles" compile c99 examples/keys.c -o "$out/keys" "${shared[@]}"
 check "examples/keys.c creates, lists, rotates and revokes" managed
-check "examples/keys.c says what is wrong" refused 'format: the key'"'"'s spec: the member `name` is missing' create '{}'
-check "examples/keys.c knows its keys" refused 'not_found: there is no key with the id "key_none"' revoke key_none
+check "examples/keys.c says what is wrong" refused 'format: the key'"'"'s spec: missing member `name`' create '{}'
+check "examples/keys.c knows its keys" refused 'not_found: no key has the id "key_none"' revoke key_none
 check "examples/keys.c wants seconds" refused 'usage: ' rotate key_none 1h
 
 finish

@@ -377,6 +377,18 @@ void errors_say_what_is_wrong(const std::filesystem::path& folder) {
     CHECK(code_of([&] { registry.remove(id); }, id) == errc::conflict);
     CHECK(code_of([&] { registry.apply("{}"); }) == errc::format);
 
+    constexpr auto faulty = R"({"version": 1, "keys": [
+  {"id": "key_1", "name": "Website Sync", "store": "yourstore", "scopes": [],
+   "rate_limit": 7000, "sha256": "0f11d542d395e36e30e861e8ffea08db283a96dc08036a2c4eac4289a4a2fc53"}]})"sv;
+    bool thrown = false;
+    try {
+        (void)bpos::registry::from_json(faulty);
+    } catch (const bpos::error& error) {
+        thrown = true;
+        CHECK(error.line() == 3 && error.column() == 21 && !error.in_file());
+    }
+    CHECK(thrown);
+
     CHECK(to_string(errc::not_durable) == "not_durable" && to_string(errc::wrong_library) == "wrong_library");
     CHECK(to_string(errc{99}) == "unknown");
 }

@@ -11,6 +11,9 @@ int main(void) {
     MEMBER(bpos_error, size);
     MEMBER(bpos_error, code);
     MEMBER(bpos_error, message);
+    MEMBER(bpos_error, line);
+    MEMBER(bpos_error, column);
+    MEMBER(bpos_error, in_file);
     SIZE(bpos_buffer);
     MEMBER(bpos_buffer, data);
     MEMBER(bpos_buffer, len);

@@ -255,6 +255,20 @@ def test_an_error_has_the_status_and_the_message_of_the_library() -> None:
     assert (type(again), again.status, again.message) == (type(error), error.status, error.message)
 
 
+def test_an_error_has_the_place_in_the_document(file: Path) -> None:
+    sha256 = "0f11d542d395e36e30e861e8ffea08db283a96dc08036a2c4eac4289a4a2fc53"
+    document = f"""{{"version": 1, "keys": [
+  {{"id": "key_1", "name": "Website Sync", "store": "yourstore", "scopes": [],
+   "rate_limit": 7000, "sha256": "{sha256}"}}]}}"""
+    with pytest.raises(bpos.FormatError) as caught:
+        bpos.Registry.from_json(document)
+    for error in caught.value, pickle.loads(pickle.dumps(caught.value)):
+        assert (error.line, error.column, error.in_file) == (3, 21, False)
+    with pytest.raises(bpos.FileError) as missing:
+        bpos.Registry.open(file.with_name("missing.json"))
+    assert (missing.value.line, missing.value.column, missing.value.in_file) == (None, None, False)
+
+
 def test_a_registry_is_made_by_its_constructors_alone() -> None:
     with pytest.raises(TypeError, match=r"Registry\.open"):
         bpos.Registry()

@@ -1,4 +1,4 @@
-//! What the client gets, and what is left with it for the layers further out.
+//! The response to the client, and what it carries for outer layers.
 
 use bpos::{Denial, Grant};
 use bytes::Bytes;
@@ -9,14 +9,14 @@ use http::{Method, Response, StatusCode};
 use crate::body::ResponseBody;
 use crate::facts;
 
-/// The form that a denial has to have.
+/// The form of a denial.
 #[derive(Clone, Copy)]
 pub(crate) enum Form {
     /// With its body.
     Full,
     /// For HEAD: as `Full`, without the body.
     Head,
-    /// For a gRPC client: it takes a body for a message, and reads headers.
+    /// For a gRPC client, which would read a body as a message: in the headers.
     Grpc,
 }
 
@@ -32,7 +32,7 @@ impl Form {
     }
 }
 
-/// The inner service's response, with what is left of the key's limit.
+/// The inner service's response, with the headers of the rate limit.
 pub(crate) fn allowed<R>(mut response: Response<R>, grant: Grant) -> Response<ResponseBody<R>> {
     append(response.headers_mut(), grant.headers());
     response.extensions_mut().insert(grant);
@@ -66,7 +66,7 @@ pub(crate) fn denied<R>(denial: Denial, form: Form) -> Response<ResponseBody<R>>
     response
 }
 
-/// What gRPC makes of an HTTP status, whether or not a client reads `grpc-status`.
+/// The gRPC code for an HTTP status, as a client that ignores `grpc-status` maps it too.
 fn grpc_status(status: u16) -> u8 {
     match status {
         401 => 16, // UNAUTHENTICATED

@@ -1,10 +1,10 @@
-//! A registry file that others change, looked at before each request.
+//! Following a registry file that other processes change.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bpos::{Error, Registry};
 
-/// Looks at the file, and tells once why it is not read.
+/// Reads the file if it has changed, and reports each failure once.
 #[derive(Clone)]
 pub(crate) struct Follow {
     not_reloaded: Arc<dyn Fn(&Error) + Send + Sync>,

@@ -9,7 +9,7 @@ use http::request::Parts;
 const MAX_LABEL: usize = 63;
 
 /// The store that a request's host names, one level below the platform's domain: `yourstore` for
-/// `YourStore.brotherpos.ca:443` and `brotherpos.ca`. It is in lower case, so the stores of keys have to be.
+/// `YourStore.brotherpos.ca:443` and `brotherpos.ca`. It is in lower case, so the stores of the keys must be too.
 ///
 /// ```
 /// # let registry = std::sync::Arc::new(bpos::Registry::from_json(br#"{"version": 1, "keys": []}"#)?);
@@ -21,7 +21,7 @@ const MAX_LABEL: usize = 63;
 /// ```
 ///
 /// The host is the target's authority, as in HTTP/2, or else the `Host` header; a port and one trailing dot are cut.
-/// `None`, with which the layer denies, is the answer where there is any doubt:
+/// If there is any doubt, the answer is `None`, and the layer denies:
 ///
 /// - no host, several `Host` headers, or a header and an authority that name two hosts: a proxy may have routed by the
 ///   other one;

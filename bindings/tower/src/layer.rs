@@ -1,4 +1,4 @@
-//! How a host says what to decide by.
+//! The layer and its options.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -13,13 +13,13 @@ use crate::service::Authorize;
 
 /// Puts [`Authorize`] around a service.
 ///
-/// It is cheap to clone, and its clones share the registry: `registry.reload()` elsewhere is in force here at once.
+/// It is cheap to clone, and its clones share the registry: a `registry.reload()` elsewhere takes effect here at once.
 #[derive(Clone)]
 pub struct AuthorizeLayer<F = AnyStore> {
     registry: Arc<Registry>,
-    /// `None` leaves the check of the store out.
+    /// `None` skips the check of the store.
     store: Option<F>,
-    /// `None` lets the policy's routes tell the scope.
+    /// `None` takes the scope from the policy's routes.
     scope: Option<Scope>,
     follow: Option<Follow>,
 }
@@ -34,8 +34,8 @@ where
     /// Authorizes each request for the store that `store` finds in it: by its host, by a header of a trusted proxy, or
     /// always the same.
     ///
-    /// `None` means that the request names no store. Then no key is the right one, and the request is denied: a
-    /// look-up that failed must not leave the check out.
+    /// `None` means that the request names no store. Then no key matches, and the request is denied: a failed look-up
+    /// must not skip the check.
     ///
     /// ```
     /// # let registry = std::sync::Arc::new(bpos::Registry::from_json(br#"{"version": 1, "keys": []}"#)?);
@@ -54,16 +54,16 @@ where
 }
 
 impl AuthorizeLayer {
-    /// Authorizes each request whatever store its key belongs to. The check is left out: whoever serves the request
-    /// must serve the store of its [`Grant`], and no other.
+    /// Authorizes each request whatever store its key belongs to. The check is skipped: whoever serves the request must
+    /// serve the store of its [`Grant`], and no other.
     pub fn any_store(registry: Arc<Registry>) -> Self {
         Self { registry, store: None, scope: None, follow: None }
     }
 }
 
 impl<F> AuthorizeLayer<F> {
-    /// Names the scope that the requests need, whatever the policy's routes say: for a host that routes by itself. A
-    /// request writes if the scope does; its method is not looked at.
+    /// Names the scope that the requests need, whatever the policy's routes say: for a host that does its own
+    /// routing. A request writes if the scope is a write scope; its method is ignored.
     ///
     /// ```
     /// use axum::{Router, routing::get};
@@ -79,17 +79,17 @@ impl<F> AuthorizeLayer<F> {
     /// # Ok::<(), bpos::Error>(())
     /// ```
     ///
-    /// A scope that the registry's policy does not have is 500. [`Registry::scope`] finds one by its name.
+    /// A scope that is not in the registry's policy gives 500. [`Registry::scope`] finds one by its name.
     #[must_use]
     pub fn scope(self, scope: Scope) -> Self {
         Self { scope: Some(scope), ..self }
     }
 
-    /// Looks at the registry's file before each request, which costs one call to the operating system, and reads it again
-    /// if it has changed: what `bpos key revoke` or another process of the server has revoked is denied at the next request.
+    /// Checks the registry's file before each request, with one call to the operating system, and reads it again if it has
+    /// changed: a key revoked by `bpos key revoke` or by another process is denied at the next request.
     ///
-    /// A file that cannot be read leaves the keys in force; `not_reloaded` is told why, once for each error. A large file is
-    /// read within the request that finds it changed, in some milliseconds for ten thousand keys: for more of them, call
+    /// If the file cannot be read, the keys stay in force, and `not_reloaded` is told why, once for each error. The request
+    /// that finds the file changed waits for it to be read, a few milliseconds for ten thousand keys: for more, call
     /// [`Registry::reload_if_changed`] on a blocking thread instead.
     ///
     /// ```no_run

@@ -1,5 +1,5 @@
-//! A tower layer that lets a request through only if its API key allows it: [`bpos`] for axum, hyper, tonic, and
-//! whatever else is made of tower services.
+//! A tower layer that lets a request through only if its API key allows it: [`bpos`] for axum, hyper, tonic and
+//! everything else built on tower services.
 //!
 //! ```
 //! use std::sync::Arc;
@@ -22,11 +22,11 @@
 //!
 //! # What the layer does
 //!
-//! It asks the registry about the request's method, its target as it was received, its `X-API-Key` header and the store
-//! that the host names for it; [`store_of_host`] finds that in the request's host. Several `X-API-Key` headers are no key:
-//! they are denied as a malformed one is.
+//! It asks the registry about the request's method, its target as received, its `X-API-Key` header and the store that the
+//! host names for it; [`store_of_host`] takes that from the request's host. Several `X-API-Key` headers are denied as a
+//! malformed key.
 //!
-//! - **Allowed:** the inner service is called. The request has no `X-API-Key` header any more, and its extensions have
+//! - **Allowed:** the inner service is called. The request no longer has its `X-API-Key` header, and its extensions hold
 //!   the [`Grant`](bpos::Grant): whose store to serve. axum hands it out as `Extension<Grant>`. The response gets the
 //!   `RateLimit` headers.
 //! - **Denied:** the inner service is not called. The response has bpos's status, headers and body.
@@ -37,8 +37,8 @@
 //! # Where it belongs
 //!
 //! Around everything that the key protects, and outside of what changes the request's target. In axum that is
-//! `Router::layer` on the outermost router: it is then asked about what is no route too. **After the routes:** axum puts
-//! a layer around the routes that are there, and leaves a route that is added later without it. **Not in a nested
+//! `Router::layer` on the outermost router: it then also sees requests that match no route. **After the routes:** axum
+//! wraps only the routes that are already there; a route added later is not covered. **Not in a nested
 //! router:** that sees a shorter path, which another route of the policy may match. There, name the
 //! [scope](AuthorizeLayer::scope).
 //!

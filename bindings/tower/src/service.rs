@@ -1,4 +1,4 @@
-//! The service that stands before another one.
+//! The service that wraps another one.
 
 use std::borrow::Cow;
 use std::pin::Pin;

@@ -171,7 +171,7 @@ test("of changes of which one is refused none is made", () => {
   const of = registry();
   const { key, record: { id } } = of.create(SPEC);
   const changes = [{ revoke: id }, { enable: "key_none" }];
-  fails("not_found", 'change 2: there is no key with the id "key_none"', () => of.edit(changes));
+  fails("not_found", 'change 2: no key has the id "key_none"', () => of.edit(changes));
   for (const none of [{ revoke: id }, [{}], [{ erase: id }], null, "revoke"]) {
     fails("format", "", () => of.edit(none));
   }
@@ -183,8 +183,8 @@ test("a name may be in any script", () => {
   assert.equal(registry().create({ ...SPEC, name }).record.name, name);
 });
 test("an error has the name and the words of the library", () => {
-  fails("not_found", 'there is no key with the id "key_none"', () => registry().revoke("key_none"));
-  fails("format", "the member `name` is missing", () => registry().create({}));
+  fails("not_found", 'no key has the id "key_none"', () => registry().revoke("key_none"));
+  fails("format", "missing member `name`", () => registry().create({}));
   fails("invalid_argument", "", () => registry().reload());
 });
 test("a secret is in no dump, no text and no JSON", () => {
@@ -250,6 +250,17 @@ test("a path or a document that is no text is misuse", () => {
 });
 test("a document of a newer version is refused", () => {
   fails("format", "expected version 1; found 2", () => Registry.fromJson('{"version": 2, "keys": []}'));
+});
+test("an error has the place in the document", () => {
+  const document = `{"version": 1, "keys": [
+  {"id": "key_1", "name": "Website Sync", "store": "yourstore", "scopes": [],
+   "rate_limit": 7000, "sha256": "0f11d542d395e36e30e861e8ffea08db283a96dc08036a2c4eac4289a4a2fc53"}]}`;
+  const placed = (line, column) => (error) => {
+    assert.deepEqual([error.line, error.column, error.inFile], [line, column, false]);
+    return true;
+  };
+  assert.throws(() => Registry.fromJson(document), placed(3, 21));
+  assert.throws(() => registry().revoke("key_none"), placed(undefined, undefined));
 });
 
 // ---- Lives ----

@@ -182,7 +182,7 @@ test('a name may be in any script', function () {
 });
 test('an error has the number, the name and the words of the library', function () {
     fails('not_found', 'no key has the id "key_none"', fn () => registry()->revoke('key_none'));
-    fails('format', 'the member `name` is missing', fn () => registry()->create([]));
+    fails('format', 'missing member `name`', fn () => registry()->create([]));
     fails('invalid_argument', '', fn () => registry()->reload());
     try {
         registry()->revoke('key_none');
@@ -256,6 +256,21 @@ test('a path may have any bytes but NUL', function () {
 });
 test('a document of a newer version is refused', function () {
     fails('format', 'expected version 1; found 2', fn () => Bpos::fromJson('{"version": 2, "keys": []}'));
+});
+test('an error has the place in the document', function () {
+    $document = '{"version": 1, "keys": [
+  {"id": "key_1", "name": "Website Sync", "store": "yourstore", "scopes": [],
+   "rate_limit": 7000, "sha256": "0f11d542d395e36e30e861e8ffea08db283a96dc08036a2c4eac4289a4a2fc53"}]}';
+    $place = function (callable $call): array {
+        try {
+            $call();
+        } catch (BposException $error) {
+            return [$error->documentLine, $error->documentColumn, $error->inFile];
+        }
+        throw new LogicException('nothing was thrown');
+    };
+    same([3, 21, false], $place(fn () => Bpos::fromJson($document)));
+    same([null, null, false], $place(fn () => registry()->revoke('key_none')));
 });
 
 // ---- Lives ----

@@ -13,22 +13,22 @@ from ._library import RawDecision, library
 
 __all__ = ["SIZE", "Decision", "Reason", "decision_of"]
 
-#: What a bpos_decision is told before a call.
+#: The `size` of a bpos_decision, set before each call.
 SIZE = ctypes.sizeof(RawDecision)
 
 
 class Reason(enum.Enum):
     """Why a request was denied, in the order of the checks: the first that fails decides. For the host's log, where
-    `str(reason)` is such as `rate_limited`; a client is told what `Decision.body` says. The numbers never change."""
+    `str(reason)` is `rate_limited`, for example; a client gets `Decision.body`. The numbers never change."""
 
     INTERNAL = 0  #: bpos could not decide: a time out of range, a scope that does not exist, no memory. 500.
     KEY_IN_URL = 1  #: The target's query holds a key, where logs and histories record it. 401.
     MISSING_KEY = 2  #: There is no key, or an empty one. 401.
     MALFORMED_KEY = 3  #: The key is not "bpos_" and 16 to 123 ASCII letters and digits. 401.
     UNKNOWN_KEY = 4  #: The registry does not hold the key's digest. 401.
-    REVOKED_KEY = 5  #: The key was revoked, for good. 401.
-    DISABLED_KEY = 6  #: The key is disabled for now. 401.
-    EXPIRED_KEY = 7  #: The key's expiry, or a rotated-out secret's end of grace, has come. 401.
+    REVOKED_KEY = 5  #: The key was revoked, permanently. 401.
+    DISABLED_KEY = 6  #: The key is disabled. 401.
+    EXPIRED_KEY = 7  #: The key, or the grace period of its previous secret, has expired. 401.
     WRONG_STORE = 8  #: The key belongs to another store than the request's. 401.
     UNMAPPED_ROUTE = 9  #: No route of the policy matches the method and the path. 403.
     INSUFFICIENT_SCOPE = 10  #: The key lacks the scope that the route needs. 403.
@@ -57,19 +57,19 @@ class Decision:
     status: int = 500
     """The HTTP status: 200 if the request is allowed; 401, 403 or 429 if not; 500 if bpos could not decide."""
     reason: Reason = Reason.INTERNAL
-    """Exactly why. One that only a newer library knows is INTERNAL."""
+    """The exact reason. One that only a newer library knows is INTERNAL."""
     required_scope: str = ""
-    """The scope that the operation needs; empty if the decision did not come so far."""
+    """The scope that the operation needs; empty if the decision did not get that far."""
     limit: int = 0
-    """The key's limit, requests in any 60 seconds, on 200 and 429; otherwise 0."""
+    """The key's limit, in requests in any 60 seconds, on 200 and 429; otherwise 0."""
     remaining: int = 0
-    """How many more requests would be admitted now, after this one."""
+    """How many more requests would be allowed now, after this one."""
     retry_after_s: int = 0
-    """On 429: whole seconds, rounded up and at least 1, until a request will be admitted again. Otherwise 0."""
+    """On 429: whole seconds, rounded up and at least 1, until a request will be allowed again. Otherwise 0."""
     reset_s: int = 0
     """On 200 and 429: whole seconds, rounded up, until the oldest counted request leaves the window. Otherwise 0."""
     test_mode: bool = False
-    """Whether the key is in test mode. Known once the secret is proved."""
+    """Whether the key is in test mode. Known once the client has proved that it holds the secret."""
     key_id: str = ""
     """The id of the key, for logs. Empty unless the client proved that it holds the secret."""
     store: str = ""

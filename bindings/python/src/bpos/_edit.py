@@ -1,4 +1,4 @@
-"""Changes to keys: what each is to the library, and several that are made together."""
+"""Changes to keys: their forms for the library, and several made together."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ UNSET = Unset()
 
 
 class Edit:
-    """Several changes that are made together: all of them or none, and one write for all. `Registry.edit` begins one.
+    """Several changes made together: all or none, in one write. `Registry.edit` begins one.
 
-    The methods are those of the registry, but only note the change; `commit()` makes them.
+    The methods are those of the registry, but only record the change; `commit()` makes them.
 
     >>> from bpos import Registry
     >>> registry = Registry.from_json('{"version": 1, "keys": []}')
@@ -69,35 +69,35 @@ class Edit:
         test_mode: Union[bool, Unset] = UNSET,
         enabled: Union[bool, Unset] = UNSET,
     ) -> None:
-        """Other parts for a key, as with `Registry.update`. Its answer is the KeyRecord."""
+        """Changes parts of a key, as with `Registry.update`. Its answer is the KeyRecord."""
         patch = patch_of(name, scopes, rate_limit, expires_at, test_mode, enabled)
         self._note("update", {"id": _text_of(id), "patch": patch})
 
     def rotate(self, id: Text, *, grace: timedelta) -> None:
-        """Another secret for a key, as with `Registry.rotate`. Its answer is a NewKey."""
+        """A new secret for a key, as with `Registry.rotate`. Its answer is a NewKey."""
         self._note("rotate", {"id": _text_of(id), "grace_s": grace_s_of(grace)})
 
     def revoke(self, id: Text) -> None:
-        """The end of a key, for good. Its answer is None, as are those of the next three."""
+        """Revokes a key, permanently. Its answer is None, as are those of the next three."""
         self._note("revoke", _text_of(id))
 
     def disable(self, id: Text) -> None:
-        """Takes a key out of use."""
+        """Disables a key."""
         self._note("disable", _text_of(id))
 
     def enable(self, id: Text) -> None:
-        """Puts a key back into use."""
+        """Enables a disabled key again."""
         self._note("enable", _text_of(id))
 
     def remove(self, id: Text) -> None:
-        """Forgets a key that is revoked or expired."""
+        """Removes the record of a key that is revoked or expired."""
         self._note("remove", _text_of(id))
 
     def commit(self) -> List[Union[NewKey, KeyRecord, None]]:
-        """Makes the changes, each of which sees those before it, and gives their answers in order. The edit is empty
+        """Makes the changes, each of which sees those before it, and returns their answers in order. The edit is empty
         then, and may be used again.
 
-        Raises as the method of the change that is refused, whose number the message begins with, counted from 1; then
+        Raises as the method of the change that is refused, whose number, counted from 1, begins the message; then
         nothing has changed. After NotDurableError what the changes take away is in force in this process, as with
         `Registry.update`.
         """
@@ -116,7 +116,7 @@ class Edit:
 def spec_of(
     name: str, store: str, scopes: Iterable[str], rate_limit: int, expires_at: Optional[datetime], test_mode: bool
 ) -> dict[str, object]:
-    """What a new key is to be."""
+    """The spec of a new key."""
     return {
         "name": name,
         "store": store,
@@ -135,7 +135,7 @@ def patch_of(
     test_mode: Union[bool, Unset],
     enabled: Union[bool, Unset],
 ) -> dict[str, object]:
-    """What is to change of a key."""
+    """What to change in a key."""
     patch: dict[str, object] = {"name": name, "rate_limit": rate_limit, "test_mode": test_mode, "enabled": enabled}
     patch["scopes"] = scopes if isinstance(scopes, Unset) else _names(scopes)
     patch["expires_at"] = expires_at if isinstance(expires_at, Unset) else date_text(expires_at)

@@ -1,5 +1,4 @@
-"""What the cold calls raise. `authorize` raises none of it but `ClosedError`: its answer to every request is a
-decision."""
+"""What the calls raise. `authorize` raises only `ClosedError`: its answer to every request is a decision."""
 
 from __future__ import annotations
 
@@ -45,13 +44,26 @@ class Error(Exception):
     """Something that bpos refused or could not do.
 
     `status` is a `Status`, or the bare number of one that only a newer library knows. `message` says what is wrong,
-    where, and what was expected; it never holds a key.
+    where, and what was expected; it never holds a key. `line` and `column` are the place in the document that is wrong,
+    both counted from 1, the column in bytes; None if the error is not about a place in a document. `in_file` is True on a
+    `NotDurableError` if the registry file has the change, but may lose it if the machine stops now.
     """
 
-    def __init__(self, status: int, message: str) -> None:
+    def __init__(
+        self,
+        status: int,
+        message: str,
+        *,
+        line: int | None = None,
+        column: int | None = None,
+        in_file: bool = False,
+    ) -> None:
         super().__init__(status, message)
         self.status = status
         self.message = message
+        self.line = line
+        self.column = column
+        self.in_file = in_file
 
     def __str__(self) -> str:
         return self.message
@@ -66,11 +78,11 @@ class FileError(Error):
 
 
 class FormatError(Error):
-    """A document, a policy or a key's data is not what its format asks for."""
+    """A document, a policy or a key's data does not follow its format."""
 
 
 class NotFoundError(Error):
-    """There is no key with that id."""
+    """No key has that id."""
 
 
 class ConflictError(Error):
@@ -78,12 +90,12 @@ class ConflictError(Error):
 
 
 class FilePermissionError(Error):
-    """The registry file may be written by others, or belongs to somebody else."""
+    """The registry file is writable by others, or belongs to another user."""
 
 
 class NotDurableError(Error):
-    """It is not sure that the registry file has the change. What it takes away is in force in this process all the
-    same; what it grants is not. The message says which."""
+    """The change may not survive: it is not certain that the registry file keeps it. What it takes away is in force in
+    this process; what it grants is not. `in_file` says whether the file has it."""
 
 
 class ReadOnlyError(Error):
@@ -91,15 +103,15 @@ class ReadOnlyError(Error):
 
 
 class StaleError(Error):
-    """The document is older (its revision is lower) than what is in force."""
+    """The document is older (its revision is lower) than the one in force."""
 
 
 class LimitError(Error):
-    """Something is larger than its stated maximum, or there is no memory for it."""
+    """Something is larger than its stated maximum, or memory ran out."""
 
 
 class PanicError(Error):
-    """bpos panicked, which is a defect of it. The registry can still be used."""
+    """bpos panicked; this is a bug in bpos. The registry can still be used."""
 
 
 class ClosedError(Error, ValueError):
@@ -113,8 +125,8 @@ class ClosedError(Error, ValueError):
 
 
 class LibraryError(ImportError):
-    """The C library is missing or is not the one that this package needs; `path` is what was tried. It is raised by
-    `import bpos`, so catch it as an ImportError."""
+    """The C library is missing or is not the one that this package needs; `path` is what was tried. `import bpos` raises
+    it, so catch it as an ImportError."""
 
     def __init__(self, message: str, path: str) -> None:
         super().__init__(message, name="bpos", path=path)
@@ -135,10 +147,12 @@ _CLASSES = {
 }
 
 
-def error_of(status: int, message: str) -> Error:
-    """The exception for what the library reported."""
+def error_of(status: int, message: str, line: int, column: int, in_file: bool) -> Error:
+    """The exception for what the library reported, with 0 for no line and no column."""
+    kind = Error
     try:
-        known = Status(status)
+        status = Status(status)
+        kind = _CLASSES[status]
     except ValueError:
-        return Error(status, message)
-    return _CLASSES[known](known, message)
+        pass  # a newer library's
+    return kind(status, message, line=line or None, column=column or None, in_file=in_file)

@@ -1,4 +1,4 @@
-"""Keys: what is known of one, and a new one's secret."""
+"""Key records, and the secret of a new key."""
 
 from __future__ import annotations
 
@@ -40,20 +40,20 @@ class Usage:
 
 @dataclass(frozen=True)
 class KeyRecord:
-    """What is known of a key. It holds neither the key nor its digest. All times are UTC."""
+    """The record of a key. It holds neither the key nor its digest. All times are UTC."""
 
     id: str
     """Safe to log, and not derived from the secret."""
     name: str
     store: str
-    """The one store that the key is good for."""
+    """The only store that the key works for."""
     hint: str
     """"bpos_" and the key's next four characters, for people to tell keys apart."""
     scopes: tuple[str, ...]
     rate_limit: int
     """How many requests are admitted in any 60 seconds."""
     expires_at: Optional[datetime]
-    """From when on the key is denied; None if it does not expire."""
+    """When the key starts to be denied; None if it does not expire."""
     test_mode: bool
     """Whether the key may only read."""
     enabled: bool
@@ -62,7 +62,7 @@ class KeyRecord:
     revoked_at: Optional[datetime]
     """None if the key is not revoked."""
     retiring_until: Optional[datetime]
-    """The end of grace of the secret before the last rotation; None if there is none."""
+    """When the grace period of the previous secret ends; None if there is none."""
     usage: Usage
 
 
@@ -81,11 +81,11 @@ class Stats:
 
 
 class Secret:
-    """A new key's plaintext, which is nowhere else and cannot be had again.
+    """A new key's plaintext, which is stored nowhere and cannot be shown again.
 
     It shows only its hint, cannot be pickled or copied, and is wiped by `wipe()`, at the end of a `with` block, and
-    with its last reference. What `expose()` gives is a str, which Python cannot wipe: hand it on, and keep no reference
-    to it.
+    with its last reference. `expose()` returns a str, which Python cannot wipe: hand it on, and keep no reference to
+    it.
 
     >>> with Secret(bytearray(b"bpos_QuickstartExampleNotSecret")) as secret:
     ...     print(secret, len(secret.expose()))
@@ -107,7 +107,7 @@ class Secret:
         return self._bytes.decode("ascii")
 
     def wipe(self) -> None:
-        """Overwrites the key in memory. More than once does no harm."""
+        """Overwrites the key in memory. Calling it again does nothing."""
         _wipe(self._bytes)
         self._bytes = bytearray()
 

@@ -1,7 +1,7 @@
-"""The C library: where it is found, that it is the right one, and what its functions take.
+"""The C library: finding it, checking that it is the right one, and declaring its functions.
 
-It is loaded when `bpos` is imported: a server with a missing or wrong library then fails when it starts and not at its
-first request, and no call has to ask whether it is there.
+It is loaded when `bpos` is imported: a server with a missing or wrong library then fails at start and not at its first
+request, and no call has to check for it.
 """
 
 from __future__ import annotations
@@ -48,7 +48,14 @@ class RawDecision(ctypes.Structure):
 class RawError(ctypes.Structure):
     """A bpos_error."""
 
-    _fields_ = [("size", c_uint32), ("code", c_int32), ("message", c_char * 504)]
+    _fields_ = [
+        ("size", c_uint32),
+        ("code", c_int32),
+        ("message", c_char * 504),
+        ("line", c_uint32),
+        ("column", c_uint32),
+        ("in_file", c_uint32),
+    ]
 
 
 class Buffer(ctypes.Structure):
@@ -67,8 +74,8 @@ _ERROR = POINTER(RawError)
 _ANSWER = (POINTER(Buffer), _ERROR)
 _DECISION = POINTER(RawDecision)
 
-# Those that take a microsecond or less, and no lock, keep Python's global lock: to give it up costs more than the call,
-# and beside a busy thread it would have to be waited for.
+# Those that take a microsecond or less, and no lock, keep Python's global lock: releasing it costs more than the call,
+# and getting it back from a busy thread would mean waiting.
 _SHORT: dict[str, tuple[Any, ...]] = {
     "bpos_authorize": (c_int32, *_REQUEST, _DECISION),
     "bpos_authorize_at": (c_int32, *_REQUEST, *_TIME, _DECISION),
@@ -81,7 +88,7 @@ _SHORT: dict[str, tuple[Any, ...]] = {
     "bpos_scope_id": (c_uint32, c_void_p, *_TEXT),
     "bpos_version": (c_char_p,),
 }
-# The others may wait for a disk or read a large document, and let other threads run meanwhile.
+# The others may wait for a disk or read a large document, and release it for other threads.
 _LONG: dict[str, tuple[Any, ...]] = {
     "bpos_registry_open": (c_int32, *_TEXT, *_TEXT, POINTER(c_void_p), _ERROR),
     "bpos_registry_init": (c_int32, *_TEXT, *_TEXT, POINTER(c_void_p), _ERROR),
@@ -135,7 +142,7 @@ def _load() -> SimpleNamespace:
 
 
 def _place() -> tuple[str, str]:
-    """The one library to load, and why that one. If it is wrong, no other is tried: that would hide a mistake."""
+    """The one library to load, and why that one. If it is wrong, no other is tried: that would hide the mistake."""
     named = os.environ.get("BPOS_LIBRARY")
     if named:
         return os.path.abspath(named), "named by BPOS_LIBRARY"
@@ -153,9 +160,8 @@ library = _load()
 
 
 class Handle(c_void_p):
-    """A bpos_registry. It is freed with the last reference to it, and a call holds one for as long as it lasts: neither
-    `close()` on another thread nor the garbage collector can free a registry that a call is using, at no cost to the
-    call.
+    """A bpos_registry, freed with the last reference to it. A call holds one while it runs, so neither `close()` on
+    another thread nor the garbage collector can free a registry in use, at no cost to the call.
     """
 
     def __del__(self, close: Any = library.bpos_registry_close) -> None:
@@ -171,12 +177,13 @@ def call(function: Any, *arguments: Any) -> None:
     error = RawError(ctypes.sizeof(RawError))
     status = function(*arguments, error)
     if status != 0:
-        raise error_of(status, error.message.decode("utf-8", "replace"))
+        message = error.message.decode("utf-8", "replace")
+        raise error_of(status, message, error.line, error.column, bool(error.in_file))
 
 
 def answer(function: Any, *arguments: Any) -> bytearray:
-    """Calls a function whose last parameters are a bpos_buffer and a bpos_error, and copies what it answers. The
-    library wipes its own copy."""
+    """Calls a function whose last parameters are a bpos_buffer and a bpos_error, and copies its answer. The library
+    wipes its own copy."""
     buffer = Buffer()
     try:
         call(function, *arguments, buffer)

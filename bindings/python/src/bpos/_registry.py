@@ -1,4 +1,4 @@
-"""The keys of a platform, ready to decide."""
+"""The keys of a platform, ready to decide on requests."""
 
 from __future__ import annotations
 
@@ -44,11 +44,11 @@ _authorize_scope_at = library.bpos_authorize_scope_at
 
 
 class Registry:
-    """The keys of a platform, ready to decide: `Registry.open` a file, or feed one in memory with `Registry.from_json`.
+    """The keys of a platform: `Registry.open` a file, or make one in memory with `Registry.from_json`.
 
-    Any number of threads may use it at once, and any of them may change or close it meanwhile. After a change returns,
-    every decision that starts later, on any thread of this process, is made with it. Another process, a forked child
-    too, knows of it once it has reloaded, and counts for itself.
+    Any number of threads may use, change and close it at once. Once a change returns, every decision that starts later,
+    on any thread of this process, uses it. Another process, also a forked child, sees it once it has reloaded, and
+    counts on its own.
 
     >>> registry = Registry.from_json('{"version": 1, "keys": []}')
     >>> new = registry.create(name="Website Sync", store="yourstore", scopes=["products:read"])
@@ -77,15 +77,15 @@ class Registry:
         policy: Optional[Policy] = None,
         read_only: bool = False,
     ) -> Registry:
-        """Opens a registry file. Changes are written to it; those that others write to it are seen by `reload()` and
+        """Opens a registry file. Changes are written to it. Changes by other processes are read by `reload()` and
         `reload_if_changed()`, and before each change.
 
         policy: the host's own: the `Path` of its file, its JSON text, or an object; None for the built-in one. A text
-            is read more strictly: an object cannot tell that a member was there twice.
+            is read more strictly: an object cannot show that a member was duplicated.
         read_only: whether changes are refused.
 
-        Raises FileError if the file cannot be read; FilePermissionError if others may write it; FormatError,
-        ConflictError or LimitError if it is no sound registry document, or the policy is not sound.
+        Raises FileError if the file cannot be read; FilePermissionError if others may write to it; FormatError,
+        ConflictError or LimitError if the document or the policy is not valid.
         """
         version = version_of(path)  # from before the file is read, which may change meanwhile
         registry = cls._made(library.bpos_registry_open, os.fsencode(path), policy, read_only)
@@ -99,10 +99,10 @@ class Registry:
         *,
         policy: Optional[Policy] = None,
     ) -> Registry:
-        """Makes a registry file without keys, which must not exist yet, and opens it. It belongs to this process's
-        user, who alone may read and write it.
+        """Creates a registry file without keys, which must not exist yet, and opens it. It belongs to this process's
+        user, and only that user may read and write it.
 
-        Raises ConflictError if such a file exists; otherwise as `open`.
+        Raises ConflictError if the file exists already; otherwise as `open`.
         """
         registry = cls._made(library.bpos_registry_init, os.fsencode(path), policy, read_only=False)
         registry._path = path
@@ -116,10 +116,10 @@ class Registry:
         policy: Optional[Policy] = None,
         read_only: bool = False,
     ) -> Registry:
-        """Makes a memory registry from a document: the host's own database is the source of truth, and feeds changes in
-        with `apply()`. Nothing is ever written; `export()` gives what the changes below made.
+        """Makes a memory registry from a document: the host's own database is the source of truth, and the host passes
+        its changes to `apply()`. Nothing is ever written; use `export()` to get changes made with the methods below.
 
-        Raises FormatError, ConflictError or LimitError if the document or the policy is not sound.
+        Raises FormatError, ConflictError or LimitError if the document or the policy is not valid.
         """
         return cls._made(library.bpos_registry_from_json, encoded(document, "document"), policy, read_only)
 
@@ -144,8 +144,8 @@ class Registry:
     _scope_names: dict[int, str]
 
     def close(self) -> None:
-        """Ends the use of the registry; every later call raises ClosedError, but a second `close()` does nothing. Calls
-        that other threads have begun end as if it were open, and its memory is freed with the last of them."""
+        """Closes the registry: every later call raises ClosedError, but a second `close()` does nothing. Calls in
+        flight on other threads finish normally, and its memory is freed with the last of them."""
         self._handle = None
 
     def __enter__(self) -> Registry:
@@ -164,10 +164,10 @@ class Registry:
     ) -> Decision:
         """Decides on a request by its method and target.
 
-        target: the request target as it was received, path and query, not decoded.
-        api_key: the value of the X-API-Key header as it was received; None if there is none. For several headers, pass
+        target: the request target, path and query, as received and not decoded.
+        api_key: the value of the X-API-Key header, as received; None if there is none. For several headers, pass
             something malformed such as ","; never pick one of them.
-        store: the store that the request is for. None and an empty one match no key; `ANY_STORE` leaves that check out.
+        store: the store that the request is for. None and an empty one match no key; `ANY_STORE` skips that check.
         at: the time; None for now.
 
         Never raises for what a client sends. Raises ClosedError after `close()`, and TypeError for a wrong type.
@@ -175,7 +175,7 @@ class Registry:
         handle = self._handle
         if handle is None:
             raise ClosedError
-        # What is usual is encoded here: a call for each would cost more than the decision itself.
+        # The usual types are encoded here: a call for each would cost more than the decision itself.
         if type(method) is not bytes:
             method = method.encode("utf-8", "surrogatepass") if type(method) is str else encoded(method, "method")
         if type(target) is not bytes:
@@ -195,10 +195,10 @@ class Registry:
     def authorize_scope(
         self, scope: str, *, api_key: Optional[Text], store: Store, at: Optional[Now] = None
     ) -> Decision:
-        """Decides on a request whose scope the host names: for hosts that route by themselves. The operation counts as
-        writing if the scope does. The request target is not known, so a key in a URL is the host's to refuse.
+        """Decides on a request whose scope the host names: for hosts that do their own routing. The operation writes if
+        the scope is a write scope. bpos does not see the request target, so the host must refuse a key in a URL itself.
 
-        scope: its whole name, such as "products:read". One that the policy does not have is the program's mistake, and
+        scope: its whole name, such as "products:read". One that is not in the policy is the program's mistake, and
             raises ValueError.
 
         Everything else is as with `authorize`.
@@ -233,16 +233,16 @@ class Registry:
         expires_at: Optional[datetime] = None,
         test_mode: bool = False,
     ) -> NewKey:
-        """Creates a key, which is admitted by every decision that starts later. The answer holds its plaintext, this
+        """Creates a key, which every decision that starts later accepts. The answer holds its plaintext, only this
         once.
 
         rate_limit: how many requests are admitted in any 60 seconds, 1 to 1000.
-        expires_at: from when on it is denied, a datetime with a time zone, to the millisecond.
+        expires_at: when it expires, a datetime with a time zone, to the millisecond.
 
-        Raises FormatError if a part is not as it has to be; LimitError if the registry is full; ReadOnlyError;
+        Raises FormatError if an argument is not valid; LimitError if the registry is full; ReadOnlyError;
         FileError or another error of `reload()` if the file could not be read or written. After these nothing has
-        changed. NotDurableError if the file was written but may be lost should the machine stop now: find the key with
-        `list()`, revoke it and create another, since nobody knows its plaintext.
+        changed. NotDurableError if the file was written but may lose the change if the machine stops now: find the key
+        with `list()`, revoke it and create another, since nobody knows its plaintext.
         """
         spec = spec_of(name, store, scopes, rate_limit, expires_at, test_mode)
         return new_key_of(self._answer(library.bpos_key_create, _json(spec, "spec")))
@@ -258,25 +258,25 @@ class Registry:
         test_mode: Union[bool, Unset] = UNSET,
         enabled: Union[bool, Unset] = UNSET,
     ) -> KeyRecord:
-        """Changes the parts of a key that are given, and leaves the others. What was admitted still counts: a limit
-        changes live.
+        """Changes the given parts of a key, and leaves the others. Requests that were admitted before still count: a
+        limit changes live.
 
-        scopes: in the place of all it had.
+        scopes: replace all it had.
         expires_at: None for none.
 
         Raises NotFoundError if no key has the id; ConflictError if the key is revoked; and as `create`. NotDurableError
-        if it is not sure that the file has the change: what it takes away is in force in this process all the same, and
-        what it grants is not. Change the key again.
+        if the file may not have the change: what it takes away is in force in this process anyway, and what it grants
+        is not. Change the key again.
         """
         patch = patch_of(name, scopes, rate_limit, expires_at, test_mode, enabled)
         return record_of(json.loads(self._answer(library.bpos_key_update, encoded(id, "id"), _json(patch, "patch"))))
 
     def rotate(self, id: Text, *, grace: timedelta) -> NewKey:
-        """Gives a key another secret; its id, limit, expiry and counts stay.
+        """Gives a key a new secret; its id, limit, expiry and counts stay.
 
-        grace: for how much longer the secret before works too, at most 366 days and never past the key's expiry; a
-            fraction of a second is left out. `timedelta(0)` ends it now. One in grace from an earlier rotation ends
-            now.
+        grace: for how much longer the previous secret works too, at most 366 days and never past the key's expiry; a
+            fraction of a second is cut off. `timedelta(0)` ends it now. A secret still in its grace period from an
+            earlier rotation ends now.
 
         Raises NotFoundError if no key has the id; ConflictError if the key is revoked or expired; LimitError if the
         grace is too long; ValueError if it is negative; and as `create`.
@@ -286,28 +286,30 @@ class Registry:
         return new_key_of(answer(library.bpos_key_rotate, handle, id, len(id), grace_s))
 
     def disable(self, id: Text) -> None:
-        """Takes a key out of use until `enable`: every decision that starts later denies it. One that is disabled
-        already stays so. Raises as `update`."""
+        """Disables a key until `enable`: every decision that starts later denies it. One that is already disabled stays
+        disabled. Raises as `update`."""
         handle, id = self._open(), encoded(id, "id")
         call(library.bpos_key_disable, handle, id, len(id))
 
     def enable(self, id: Text) -> None:
-        """Puts a key that was disabled back into use. One that is enabled already stays so. Raises as `update`."""
+        """Enables a disabled key again. One that is already enabled stays enabled. Raises as `update`."""
         handle, id = self._open(), encoded(id, "id")
         call(library.bpos_key_enable, handle, id, len(id))
 
     def revoke(self, id: Text) -> None:
-        """Revokes a key, for good: nothing enables it again, and every decision that starts later denies it.
+        """Revokes a key. Revocation is permanent: nothing enables the key again. Every decision that starts later
+        denies it.
 
-        Raises NotFoundError if no key has the id; ReadOnlyError. NotDurableError if it is not sure that the file says
-        so: the key is denied in this process all the same, but other processes, and this one after a restart, may still
-        admit it: free the disk or mend the folder, and revoke it again.
+        Raises NotFoundError if no key has the id; ReadOnlyError. NotDurableError if the file may not have the
+        revocation: the key is denied in this process anyway, but other processes, and this one after a restart, may
+        still accept it: free disk space or repair the folder, and revoke it again.
         """
         handle, id = self._open(), encoded(id, "id")
         call(library.bpos_key_revoke, handle, id, len(id))
 
     def remove(self, id: Text) -> None:
-        """Forgets a key that is revoked or expired. Its secret is unknown from then on, which is denied as well.
+        """Removes the record of a key that is revoked or expired. Its secret is unknown from then on, which is denied
+        too.
 
         Raises NotFoundError if no key has the id; ConflictError if the key is neither revoked nor expired; and as
         `revoke`.
@@ -316,7 +318,7 @@ class Registry:
         call(library.bpos_key_remove, handle, id, len(id))
 
     def edit(self) -> Edit:
-        """Begins several changes that are made together, by its `commit()`: all of them or none, with one write."""
+        """Begins several changes, which its `commit()` makes together: all or none, in one write."""
         self._open()
         return Edit(self)
 
@@ -325,8 +327,8 @@ class Registry:
         return record_of(json.loads(self._answer(library.bpos_key_get, encoded(id, "id"))))
 
     def list(self, *, store: Store = ANY_STORE) -> List[KeyRecord]:
-        """The records of all keys, or of a store's, in the order of the document. None and an empty store have no key.
-        Its cost grows with the registry, not only with the answer."""
+        """The records of all keys, or of a store's, in the order of the document. None and an empty store have no keys.
+        The cost grows with the registry, not only with the answer."""
         name = encoded_store(store)
         records = answer(library.bpos_key_list, self._open(), name, len(name or b""))
         return [record_of(record) for record in json.loads(records)]
@@ -334,8 +336,9 @@ class Registry:
     # ---- The document ----
 
     def reload(self) -> None:
-        """Reads the registry file again and decides by it from now on. All or nothing: after an error, what was in
-        force stays. Keys whose id stays keep their window and their counts; a key that was revoked here stays revoked.
+        """Reads the registry file again and decides by it from then on. All or nothing: after an error nothing has
+        changed. Keys that are still in the file keep their window and their counts; a key that was revoked here stays
+        revoked.
 
         Raises as `open`; StaleError if the file's revision is lower than the one in force; InvalidArgumentError for a
         memory registry.
@@ -343,16 +346,16 @@ class Registry:
         call(library.bpos_registry_reload, self._open())
 
     def reload_if_changed(self) -> bool:
-        """Reads the registry file again if it has changed since it was last read or written here, which one call to the
-        operating system finds out: for hosts that look every second or so. Whether it had changed. Raises as
+        """Reads the registry file again if it has changed since it was last read or written here, and returns whether
+        it had. The check is one call to the operating system, so a host can make it before each request. Raises as
         `reload()`, and then the next call tries again."""
         changed = c_uint8()
         call(library.bpos_registry_reload_if_changed, self._open(), changed)
         return changed.value == 1
 
     def apply(self, records: Union[str, bytes, Iterable[Mapping[str, Any]]]) -> None:
-        """Feeds changes into a memory registry: records as in the registry document, as objects or as the JSON text of
-        an array. One with a known id replaces the one before, and keeps its window; others are added. All or nothing.
+        """Applies changes to a memory registry: records as in the registry document, as objects or as the JSON text of
+        an array. One with a known id replaces the present one, and keeps its window; others are added. All or nothing.
 
         Raises FormatError or LimitError for a malformed record; ConflictError for a duplicate id or digest, or a
         revoked key brought back; InvalidArgumentError for a file registry; ReadOnlyError for a read-only one.
@@ -361,14 +364,14 @@ class Registry:
         call(library.bpos_registry_apply, self._open(), text, len(text))
 
     def export(self) -> bytes:
-        """The registry document that is in force, as JSON. It holds digests, and no key."""
+        """The registry document that is in force, as JSON. It holds digests, and no keys."""
         return bytes(answer(library.bpos_registry_export, self._open()))
 
     def stats(self) -> Stats:
-        """What the registry has counted. Reads the counters of every key, so its cost grows with them."""
+        """What the registry has counted. Reads the counters of every key, so the cost grows with their number."""
         return stats_of(json.loads(answer(library.bpos_registry_stats, self._open())))
 
-    # ---- What the methods share ----
+    # ---- Shared by the methods ----
 
     def _open(self) -> Handle:
         if self._handle is None:
