@@ -7,9 +7,9 @@ import koffi from "koffi";
 const ABI_VERSION = 0;
 
 /**
- * What went wrong in a cold call. Its `code` is the name of the bpos_status, such as "io", or "library". `line` and `column`
- * are the place in the document that is wrong, from 1, or undefined. `inFile` is true on "not_durable" if the file has the
- * change, but may lose it if the machine stops now.
+ * Why a call failed. Its `code` is the name of the bpos_status, such as "io", or "library". `line` and `column` are the
+ * place in the document that is wrong, from 1, or undefined. `inFile` is true on "not_durable" if the file has the change,
+ * but may lose it if the machine stops now.
  */
 export class BposError extends Error {
   constructor(code, message, { line, column, inFile = false, ...options } = {}) {

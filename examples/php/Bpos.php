@@ -513,7 +513,7 @@ final class BposException extends RuntimeException
 {
     /**
      * @param $status the name of the code: "io", "not_durable"
-     * @param $documentLine the line of the document that is wrong, from 1; null if the error is not about a place in one
+     * @param $documentLine the line of the document that is wrong, from 1; null if the error has no such place
      * @param $documentColumn the column in that line, from 1, in bytes; null likewise
      * @param $inFile on "not_durable": the file has the change, but may lose it if the machine stops now
      */

@@ -12,7 +12,7 @@ bool is_refused(Open&& open) {
     } catch (const bpos::error& error) {
         std::cout << to_string(error.code()) << ": " << error.what() << '\n';
         const std::string_view says = error.what();
-        return error.code() == bpos::errc::wrong_library && says.find("version 7 of the ABI") != says.npos &&
+        return error.code() == bpos::errc::wrong_library && says.find("has ABI version 7") != says.npos &&
                says.find("built for version " + std::to_string(BPOS_ABI_VERSION)) != says.npos;
     }
     return false;
