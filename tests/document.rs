@@ -134,7 +134,7 @@ fn a_refusal_says_which_key_which_member_where_and_what_was_expected() {
     let record =
         |members: &str| format!("{{\n  \"version\": 1,\n  \"keys\": [\n    {{\"id\": \"key_1\", {members}}}\n  ]\n}}");
     let cases = [
-        ("".into(), "not JSON: EOF while parsing a value at line 1 column 0"),
+        ("".into(), "not JSON: EOF while parsing a value at line 1 column 1"),
         (
             "[]".into(),
             "expected an object with the members version, revision and keys; found an array at line 1 column 1",

@@ -105,7 +105,7 @@ fn an_empty_or_broken_file_is_an_error_that_names_it() {
     place.assert_refused(
         false,
         ErrorKind::Format,
-        "the registry document: not JSON: EOF while parsing a value at line 1 column 0",
+        "the registry document: not JSON: EOF while parsing a value at line 1 column 1",
     );
     place.write(b"{\"version\": 1,\n \"keys\": [{\"id\": 5}]}");
     let text = "the registry document: key 1: member `id`: expected a key's id, a string; found 5 at line 2 \

@@ -264,7 +264,7 @@ fn a_form_that_is_out_of_bounds_makes_no_key() {
 #[test]
 fn a_form_or_a_patch_that_is_not_json_is_refused_where_it_is_wrong() {
     let specs = [
-        ("", "the key's spec: not JSON: EOF while parsing a value at line 1 column 0"),
+        ("", "the key's spec: not JSON: EOF while parsing a value at line 1 column 1"),
         (
             "[]",
             "the key's spec: expected a key's spec, an object with the members name, store and scopes; found an array at line 1 column 1",

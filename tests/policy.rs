@@ -249,7 +249,7 @@ fn options_are_read_strictly() {
     assert_eq!((own.policy.scopes().collect::<Vec<_>>(), own.read_only), (vec!["a"], false));
 
     let cases = [
-        ("", "not JSON: EOF while parsing a value at line 1 column 0"),
+        ("", "not JSON: EOF while parsing a value at line 1 column 1"),
         ("null", "expected an object of options, policy and read_only; found null at line 1 column 4"),
         ("{} {}", "not JSON: trailing characters at line 1 column 4"),
         (r#"{"readonly": true}"#, "unknown member \"readonly\"; expected one of policy, read_only at line 1 column 11"),

@@ -166,7 +166,7 @@ fn the_scopes_of_a_registry_are_those_of_its_policy() {
 fn what_is_no_json_is_checked_up_to_there() {
     let place = Place::empty();
     for (text, expected) in [
-        (&b""[..], &[(1, 0, "not JSON: EOF")][..]),
+        (&b""[..], &[(1, 1, "not JSON: EOF")][..]),
         (b"[]", &[(1, 1, "expected an object with the members version, revision and keys; found an array")]),
         (b"{\"version\": 1}", &[(1, 14, "missing member `keys`")]),
         (b"{\"version\": 1, \"keys\": 7}", &[(1, 24, "member `keys`: expected an array of key records; found 7")]),

@@ -119,7 +119,7 @@ export class Registry {
     return answers.map((answer) => (answer?.key ? withSecret(answer) : answer));
   }
 
-  /** Ends a key, for good. */
+  /** Revokes a key, permanently. */
   revoke(id) {
     this.#call("bpos_key_revoke", ...text(id));
   }

@@ -194,7 +194,7 @@ final class Bpos
         return array_map($new, $this->answer('bpos_registry_edit', $json, strlen($json)));
     }
 
-    /** Ends a key, for good. */
+    /** Revokes a key, permanently. */
     public function revoke(string $id): void
     {
         $this->call('bpos_key_revoke', $id, strlen($id));

@@ -142,7 +142,7 @@ impl<'a> Reader<'a> {
                 (line, start) = (line + 1, read + newline + 1);
             }
             read += part.len();
-            error.at(Place { line: number(line), column: number(end - start) })
+            error.at(Place { line: number(line), column: number(end - start).max(1) })
         });
         placed.collect()
     }
@@ -303,6 +303,7 @@ impl<'a> Reader<'a> {
     }
 
     /// A string, whatever it says.
+    #[cfg(feature = "ffi")]
     pub(super) fn string(&mut self, value: Value<'a>) -> Option<String> {
         self.parsed(value, "a text", |text| Ok(text.to_owned()))
     }

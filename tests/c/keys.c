@@ -158,7 +158,7 @@ static void check_unchanged(const bpos_registry *registry, char *before) {
 /* ---- Created and changed ---- */
 
 static const char *const WRONG_SPECS[][2] = {
-    {"", "line 1 column 0"},
+    {"", "line 1 column 1"},
     {"{}", "missing member `name` at line 1 column 2"},
     {"[]", "expected a key's spec, an object"},
     {"{\"name\": \"n\", \"store\": \"s\"}", "missing member `scopes` at line 1 column 27"},
@@ -178,7 +178,7 @@ static const char *const WRONG_SPECS[][2] = {
 };
 
 static const char *const WRONG_PATCHES[][2] = {
-    {"", "line 1 column 0"},
+    {"", "line 1 column 1"},
     {"[]", "expected a patch, an object"},
     {"{\"store\": \"other\"}", "unknown member \"store\"; expected one of name, scopes, rate_limit, expires_at, "
         "test_mode, enabled at line 1 column 8"},
