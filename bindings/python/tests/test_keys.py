@@ -94,7 +94,7 @@ def test_a_list_is_of_all_or_of_one_store() -> None:
 @pytest.mark.parametrize("method", ["update", "enable", "disable", "revoke", "remove", "get"])
 def test_an_id_that_no_key_has_is_not_found(registry: bpos.Registry, method: str) -> None:
     for id in ("key_none", "key_1\0", "", "\ud800", b"\xff"):
-        with pytest.raises(bpos.NotFoundError, match="no key with the id"):
+        with pytest.raises(bpos.NotFoundError, match="no key has the id"):
             getattr(registry, method)(id)
     with pytest.raises(TypeError, match="^id must be str or bytes, not int$"):
         getattr(registry, method)(1)
