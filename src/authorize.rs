@@ -96,8 +96,10 @@ impl Registry {
 impl Registry {
     /// The operation of a host that names its scope. A scope unknown to the policy is denied before all checks.
     fn named(&self, scope: Scope) -> Result<Operation, Denial> {
-        let need = self.policy().need(scope);
-        need.map(Operation::Named).ok_or_else(|| deny(self, self.read().lane(), DenyReason::Internal, None))
+        self.policy().need(scope).map(Operation::Named).ok_or_else(|| {
+            self.count_unproved(self.read().lane(), DenyReason::Internal);
+            Denial::of(DenyReason::Internal)
+        })
     }
 }
 
@@ -116,7 +118,7 @@ fn decide(
     operation: Operation,
     clock: &impl Clock,
 ) -> Result<Grant, Denial> {
-    let unproved = |reason| Err(deny(registry, registry.read().lane(), reason, None));
+    let unproved = |reason| deny(registry, registry.read().lane(), reason, None);
 
     // Who is it?
     let (path, query) = match memchr::memchr(b'?', request.target) {
@@ -135,12 +137,12 @@ fn decide(
     let Prepared { table, digest, is_alphanumeric, need } = prepare(registry, request, operation, path, api_key);
     let lane = table.lane();
     if !is_alphanumeric {
-        return Err(deny(registry, lane, DenyReason::MalformedKey, None));
+        return deny(registry, lane, DenyReason::MalformedKey, None);
     }
     let Some(key) = table.find(&digest) else {
-        return Err(deny(registry, lane, DenyReason::UnknownKey, None));
+        return deny(registry, lane, DenyReason::UnknownKey, None);
     };
-    let proved = |reason, need| Err(deny(registry, lane, reason, Some((key, need))));
+    let proved = |reason, need| deny(registry, lane, reason, Some((key, need)));
     if key.record.revoked_at.is_set() {
         return proved(DenyReason::RevokedKey, None);
     }
@@ -171,10 +173,13 @@ fn decide(
             Ok(Grant { decision: Decision::counted(key, need, remaining, frees_in_us) })
         }
         Ok(Verdict::Refused { wait_us }) => {
-            let denial = deny(registry, lane, DenyReason::RateLimited, Some((key, None)));
-            Err(Denial { decision: Decision::counted(key, need, 0, wait_us), ..denial })
+            let mut denied = proved(DenyReason::RateLimited, None);
+            if let Err(denial) = &mut denied {
+                denial.decision = Decision::counted(key, need, 0, wait_us);
+            }
+            denied
         }
-        Ok(Verdict::Sealed | Verdict::OutOfTime) | Err(_) => Err(deny(registry, lane, DenyReason::Internal, None)),
+        Ok(Verdict::Sealed | Verdict::OutOfTime) | Err(_) => deny(registry, lane, DenyReason::Internal, None),
     }
 }
 
@@ -210,15 +215,20 @@ fn prepare<'r>(
 
 /// Counts a denial and describes it: with the key only if its secret was proved, and with the scope where that decided.
 #[inline]
-fn deny(registry: &Registry, lane: usize, reason: DenyReason, of: Option<(&Credential, Option<Need>)>) -> Denial {
+fn deny(
+    registry: &Registry,
+    lane: usize,
+    reason: DenyReason,
+    of: Option<(&Credential, Option<Need>)>,
+) -> Result<Grant, Denial> {
     let Some((key, need)) = of else {
         registry.count_unproved(lane, reason);
-        return Denial::of(reason);
+        return Err(Denial::of(reason));
     };
     key.usage.count_denial(lane, reason);
     let scope = need.map(|need| need.scope);
     let scope_name = scope.map_or(ScopeName::EMPTY, |scope| registry.policy().scope_name(scope));
-    Denial { reason, decision: Decision::of(key, scope), scope_name }
+    Err(Denial { reason, decision: Decision::of(key, scope), scope_name })
 }
 
 impl Decision {
