@@ -42,7 +42,10 @@ pub(super) struct Object<'a> {
 }
 
 /// The members of an object as they stand: names and values.
-pub(super) struct Entries<'a>(Vec<(Value<'a>, Value<'a>)>);
+pub(super) struct Entries<'a> {
+    members: Vec<(Value<'a>, Value<'a>)>,
+    is_whole: bool,
+}
 
 /// Reads a text by a function that gives `None` only after it reported a fault: the first one in the text is the error.
 pub(super) fn read<'a, T>(
@@ -51,10 +54,9 @@ pub(super) fn read<'a, T>(
     value: impl FnOnce(&mut Reader<'a>, Value<'a>) -> Option<T>,
 ) -> Result<T, Error> {
     let (read, findings) = read_up_to(1, json, what, value);
-    match (read, findings.into_iter().next()) {
-        (_, Some(first)) => Err(first),
-        (Some(read), None) => Ok(read),
-        (None, None) => Err(Error::new(ErrorKind::Format, "unreadable").within(what)),
+    match findings.into_iter().next() {
+        Some(first) => Err(first),
+        None => read.ok_or_else(|| Error::new(ErrorKind::Format, "unreadable").within(what)),
     }
 }
 
@@ -78,10 +80,8 @@ fn read_up_to<'a, T>(
         return (None, vec![Error::new(ErrorKind::Limit, message).within(what)]);
     }
     let sound = std::str::from_utf8(json);
-    let text = match sound {
-        Ok(text) => text,
-        Err(error) => std::str::from_utf8(json.get(..error.valid_up_to()).unwrap_or_default()).unwrap_or_default(),
-    };
+    let valid = |up_to| json.get(..up_to).and_then(|json| std::str::from_utf8(json).ok()).unwrap_or_default();
+    let text = sound.unwrap_or_else(|error| valid(error.valid_up_to()));
     let within = String::new();
     let mut reader = Reader { what, text, within, member: None, findings: Vec::new(), is_broken: false, limit };
     if sound.is_err() {
@@ -201,7 +201,9 @@ impl<'a> Reader<'a> {
         expected: impl fmt::Display,
         names: &'static [&'static str],
     ) -> Option<Object<'a>> {
-        let Some(Entries(entries)) = entries else {
+        // Of a sound text no member may be lost: one that is not read could be the one that revokes.
+        let Some(Entries { members: entries, .. }) = entries.filter(|entries| entries.is_whole || self.is_broken)
+        else {
             self.unexpected(value, expected);
             return None;
         };
@@ -268,7 +270,7 @@ impl<'a> Reader<'a> {
     ) -> Option<Vec<T>> {
         let mut sound = Vec::new();
         let mut index = 0;
-        let last = self.findings.len() + self.limit;
+        let before = self.findings.len();
         let mut each = |item| {
             if index == most {
                 let at = self.end_of(item);
@@ -278,9 +280,11 @@ impl<'a> Reader<'a> {
             }
             sound.extend(read(self, index, item));
             index += 1;
-            self.findings.len() < last
+            self.findings.len() < before + self.limit
         };
-        if value.each_item(&mut each) {
+        let is_whole = value.each_item(&mut each);
+        // What stops at a fault leaves items unread.
+        if is_whole.is_some_and(|is_whole| is_whole || self.is_broken || self.findings.len() > before) {
             return Some(sound);
         }
         self.unexpected(value, expected);
@@ -406,8 +410,8 @@ impl<'a> Value<'a> {
         }
         let mut entries = Vec::new();
         // Where it breaks off was told when the whole text was read.
-        let _ = serde_json::Deserializer::from_str(self.0).deserialize_map(Visit(self.0, &mut entries));
-        self.0.starts_with('{').then_some(Entries(entries))
+        let read = serde_json::Deserializer::from_str(self.0).deserialize_map(Visit(self.0, &mut entries));
+        self.0.starts_with('{').then_some(Entries { members: entries, is_whole: read.is_ok() })
     }
 
     /// What of a text stands behind this value.
@@ -416,8 +420,9 @@ impl<'a> Value<'a> {
         text.get(end..).unwrap_or_default()
     }
 
-    /// Visits the items of an array until a visit says that it was the last. Says whether this is an array.
-    fn each_item(self, visit: &mut dyn FnMut(Value<'a>) -> bool) -> bool {
+    /// Visits the items of an array until a visit says that it was the last. Says whether all were read; `None` if this
+    /// is no array.
+    fn each_item(self, visit: &mut dyn FnMut(Value<'a>) -> bool) -> Option<bool> {
         struct Items<'f, 'a>(&'f mut dyn FnMut(Value<'a>) -> bool);
         impl<'de> Visitor<'de> for Items<'_, 'de> {
             type Value = ();
@@ -435,10 +440,8 @@ impl<'a> Value<'a> {
                 Ok(())
             }
         }
-        // What stops early leaves items unread, and that is no fault of theirs.
-        let is_array = self.0.starts_with('[');
-        let _ = serde_json::Deserializer::from_str(self.0).deserialize_seq(Items(visit));
-        is_array
+        let read = serde_json::Deserializer::from_str(self.0).deserialize_seq(Items(visit));
+        self.0.starts_with('[').then_some(read.is_ok())
     }
 }
 
@@ -451,7 +454,7 @@ impl<'a> Entries<'a> {
     /// The value of a member.
     pub(super) fn value(&self, name: &str) -> Option<Value<'a>> {
         let quoted = crate::text::quoted(name);
-        self.0.iter().find(|(known, _)| known.0 == quoted).map(|(_, value)| *value)
+        self.members.iter().find(|(known, _)| known.0 == quoted).map(|(_, value)| *value)
     }
 }
 
