@@ -374,11 +374,12 @@ fn members_with_text<'a>(name: &str, value: &'a str) -> Vec<(&'static str, &'a s
 #[test]
 fn nothing_may_follow_the_document() {
     let json = real_document();
-    for more in ["x", "{}", ",", "}", "\0", "null", &json, "\u{feff}"] {
+    for more in ["x", "{}", ",", "}", "\0", "null", &json, "\u{feff}", "\u{c}"] {
         let error = refusal(format!("{json}{more}"));
         assert!(error.to_string().contains("not JSON: trailing characters at line "), "{error}");
     }
     assert!(Registry::from_json(format!(" \t\r\n{json} \t\r\n").as_bytes()).is_ok());
+    assert_eq!(refusal(format!("\u{c}{json}")).kind(), ErrorKind::Format, "a form feed is not white space in JSON");
 }
 
 #[test]
@@ -729,6 +730,9 @@ fn no_two_keys_share_an_id_and_no_two_secrets_a_digest() {
 
     let other = [record(1), record_with(2, &json!({"id": "KEY_1"})), record_with(3, &retiring(9))];
     assert!(Registry::from_json(&document(1, &other)).is_ok(), "ids are compared byte for byte");
+    let alike = format!("{}{}", &digest(1)[..16], &digest(2)[16..]);
+    let alike = [record(1), record_with(2, &json!({"sha256": alike}))];
+    assert!(Registry::from_json(&document(1, &alike)).is_ok(), "digests are compared as a whole");
 }
 
 // ---- Bounds ----

@@ -66,8 +66,8 @@ pub(crate) fn parse_patch(json: &[u8], policy: Option<&Policy>) -> Result<KeyPat
 pub(crate) fn parse_changes(json: &[u8], policy: &Policy) -> Result<Vec<KeyChange>, Error> {
     const MAX_CHANGES: usize = 100_000;
     read(json, "the changes", |reader, value| {
-        reader.array(value, "an array of changes", (MAX_CHANGES, "changes"), |reader, index, value| {
-            reader.item(format_args!("change {}: ", index + 1), |reader| change(reader, value, policy))
+        reader.list(value, "an array of changes", ("change", MAX_CHANGES), |reader, _, value| {
+            change(reader, value, policy)
         })
     })
 }
@@ -151,11 +151,9 @@ fn name<'a>(reader: &mut Reader<'a>, value: Value<'a>) -> Option<String> {
 
 /// The names of scopes, each checked where it stands if it is known which there are.
 fn scope_names<'a>(reader: &mut Reader<'a>, value: Value<'a>, policy: Option<&Policy>) -> Option<Vec<String>> {
-    reader.array(value, "an array of scopes", (usize::MAX, "scopes"), |reader, _, value| {
-        reader.parsed(value, "a scope", |name| match policy {
-            Some(policy) if policy.scope(name).is_none() => Err(policy.unknown_scope(&excerpt(name))),
-            _ => Ok(name.to_owned()),
-        })
+    reader.scopes(value, |name| match policy {
+        Some(policy) if policy.scope(name).is_none() => Err(policy.unknown_scope(&excerpt(name))),
+        _ => Ok(name.to_owned()),
     })
 }
 

@@ -54,54 +54,54 @@ fn policy<'a>(reader: &mut Reader<'a>, value: Value<'a>) -> Option<Policy> {
     let object = reader.object(value, EXPECTED, &["scopes", "routes"])?;
     let mut builder = PolicyBuilder::new();
     let scopes = reader.required(&object, "scopes", |reader, value| {
-        each(reader, value, ("scope", ScopeSet::CAPACITY), |reader, _, value| scope(reader, value, &mut builder))
+        reader.list(value, "an array", ("scope", ScopeSet::CAPACITY), |reader, number, value| {
+            scope(reader, number, value, &mut builder)
+        })
     });
     // A scope may include one that stands behind it, so all names come first. Without a single one, all that follows would be
     // wrong for that alone.
     if builder.has_scopes() {
-        reader.optional(&object, "scopes", |reader, value| {
-            each(reader, value, ("scope", usize::MAX), |reader, _, value| includes(reader, value, &mut builder))
-        });
+        for scope in scopes.iter().flatten() {
+            includes(reader, scope, &mut builder);
+        }
     }
     let routes = reader.required(&object, "routes", |reader, value| {
-        each(reader, value, ("route", MAX_ROUTES), |reader, number, value| route(reader, number, value, &mut builder))
+        reader.list(value, "an array", ("route", MAX_ROUTES), |reader, number, value| {
+            route(reader, number, value, &mut builder)
+        })
     });
-    scopes.and(routes).map(|()| builder.build())
+    scopes.and(routes).map(|_| builder.build())
 }
 
-/// Reads the items of a list, which is not named in their faults: `scope 2: `.
-fn each<'a>(
-    reader: &mut Reader<'a>,
-    value: Value<'a>,
-    (what, most): (&str, usize),
-    mut read: impl FnMut(&mut Reader<'a>, usize, Value<'a>) -> Option<()>,
-) -> Option<()> {
-    let items = format!("{what}s");
-    let sound = reader.array(value, "an array", (most, &items), |reader, index, value| {
-        reader.item(format_args!("{what} {}: ", index + 1), |reader| read(reader, index + 1, value))
-    });
-    sound.map(|_| ())
+/// A scope, and the names that it includes.
+struct Includes<'a> {
+    item: (&'static str, usize, Value<'a>),
+    name: String,
+    included: Option<Value<'a>>,
 }
-
-const SCOPE_MEMBERS: &[&str] = &["name", "includes", "writes"];
 
 /// Adds a scope by its name; what it includes comes later.
-fn scope<'a>(reader: &mut Reader<'a>, value: Value<'a>, builder: &mut PolicyBuilder) -> Option<()> {
-    let object = reader.object(value, "a scope, an object with the member name", SCOPE_MEMBERS)?;
+fn scope<'a>(
+    reader: &mut Reader<'a>,
+    number: usize,
+    value: Value<'a>,
+    builder: &mut PolicyBuilder,
+) -> Option<Includes<'a>> {
+    let object = reader.object(value, "a scope, an object with the member name", &["name", "includes", "writes"])?;
     let writes = reader.optional(&object, "writes", Reader::boolean);
-    reader.required(&object, "name", |reader, value| reader.parsed(value, "a name", |name| builder.scope(name, writes)))
+    let name = reader.required(&object, "name", |reader, value| {
+        reader.parsed(value, "a name", |name| builder.scope(name, writes).map(|()| name.to_owned()))
+    });
+    let item = ("scope", number, value);
+    Some(Includes { item, name: name.unwrap_or_default(), included: object.get("includes") })
 }
 
-fn includes<'a>(reader: &mut Reader<'a>, value: Value<'a>, builder: &mut PolicyBuilder) -> Option<()> {
-    let entries = value.entries()?;
-    let name = entries.text("name").unwrap_or_default();
-    let included = entries.value("includes")?;
-    reader.in_member("includes", |reader| {
-        reader.array(included, "an array of scopes", (usize::MAX, "scopes"), |reader, _, value| {
-            reader.parsed(value, "a scope", |scope| builder.include(&name, scope))
-        })
-    })?;
-    Some(())
+fn includes<'a>(reader: &mut Reader<'a>, scope: &Includes<'a>, builder: &mut PolicyBuilder) {
+    let Some(included) = scope.included else { return };
+    reader.in_item(scope.item, |reader| {
+        reader
+            .in_member("includes", |reader| reader.scopes(included, |included| builder.include(&scope.name, included)))
+    });
 }
 
 fn route<'a>(reader: &mut Reader<'a>, number: usize, value: Value<'a>, builder: &mut PolicyBuilder) -> Option<()> {

@@ -7,7 +7,8 @@ use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 use crate::error::{Error, ErrorKind, Place};
-use crate::key::{excerpt, redact};
+use crate::key::{excerpt, parse_id, redact};
+use crate::text::KeyId;
 
 /// The largest text that is read, in bytes: 1 GiB.
 pub(crate) const MAX_BYTES: usize = 1 << 30;
@@ -20,15 +21,21 @@ pub(super) struct Reader<'a> {
     /// What it is, for a person.
     what: &'static str,
     text: &'a str,
-    /// Where in it the reader is: the list's item and the member, as they are shown.
-    within: String,
-    member: Option<&'static str>,
+    /// Where in it the reader is.
+    path: Vec<Step<'a>>,
     /// Each with where its place ends.
     findings: Vec<(usize, Error)>,
     /// The text breaks off or is no JSON from some place on: what is missing may stand behind it.
     is_broken: bool,
     /// With so many findings in a list, no further item of it is read.
     limit: usize,
+}
+
+/// What a fault is in: `key 3 (key_1): ` or ``member `name`: ``.
+#[derive(Clone, Copy)]
+enum Step<'a> {
+    Item(&'static str, usize, Value<'a>),
+    Member(&'static str),
 }
 
 /// A value where it stands in its text.
@@ -41,23 +48,22 @@ pub(super) struct Object<'a> {
     end: usize,
 }
 
-/// The members of an object as they stand: names and values.
-pub(super) struct Entries<'a> {
-    members: Vec<(Value<'a>, Value<'a>)>,
-    is_whole: bool,
-}
-
-/// Reads a text by a function that gives `None` only after it reported a fault: the first one in the text is the error.
+/// Reads a text by a function that gives `None` only after it reported a fault. The error is the first fault in the text,
+/// or that it is no JSON.
 pub(super) fn read<'a, T>(
     json: &'a [u8],
     what: &'static str,
     value: impl FnOnce(&mut Reader<'a>, Value<'a>) -> Option<T>,
 ) -> Result<T, Error> {
-    let (read, findings) = read_up_to(1, json, what, value);
-    match findings.into_iter().next() {
-        Some(first) => Err(first),
-        None => read.ok_or_else(|| Error::new(ErrorKind::Format, "unreadable").within(what)),
+    let mut reader = Reader::of(json, what, 1)?;
+    // A sound text is not scanned for its syntax alone: whoever reads it finds where it breaks off.
+    let whole = reader.whole();
+    let read = if reader.is_broken { None } else { value(&mut reader, whole) };
+    match read {
+        Some(read) if reader.findings.is_empty() => return Ok(read),
+        _ => reader.check_syntax(),
     }
+    Err(reader.placed().into_iter().next().unwrap_or_else(|| Error::new(ErrorKind::Format, "unreadable").within(what)))
 }
 
 /// Reads a text to its end, whatever is wrong, and tells everything that is, in the order of the text.
@@ -66,37 +72,51 @@ pub(super) fn findings<'a, T>(
     what: &'static str,
     value: impl FnOnce(&mut Reader<'a>, Value<'a>) -> Option<T>,
 ) -> Vec<Error> {
-    read_up_to(MAX_FINDINGS, json, what, value).1
-}
-
-fn read_up_to<'a, T>(
-    limit: usize,
-    json: &'a [u8],
-    what: &'static str,
-    value: impl FnOnce(&mut Reader<'a>, Value<'a>) -> Option<T>,
-) -> (Option<T>, Vec<Error>) {
-    if json.len() > MAX_BYTES {
-        let message = format!("{} bytes; expected at most {MAX_BYTES} (1 GiB)", json.len());
-        return (None, vec![Error::new(ErrorKind::Limit, message).within(what)]);
+    let mut reader = match Reader::of(json, what, MAX_FINDINGS) {
+        Ok(reader) => reader,
+        Err(error) => return vec![error],
+    };
+    reader.check_syntax();
+    let whole = reader.whole();
+    if !reader.is_broken || whole.0.starts_with('{') {
+        value(&mut reader, whole);
     }
-    let sound = std::str::from_utf8(json);
-    let valid = |up_to| json.get(..up_to).and_then(|json| std::str::from_utf8(json).ok()).unwrap_or_default();
-    let text = sound.unwrap_or_else(|error| valid(error.valid_up_to()));
-    let within = String::new();
-    let mut reader = Reader { what, text, within, member: None, findings: Vec::new(), is_broken: false, limit };
-    if sound.is_err() {
-        reader.fault_at(text.len() + 1, ErrorKind::Format, "not UTF-8");
-    } else if let Err(error) = serde_json::from_str::<&RawValue>(text) {
-        reader.not_json(&error);
-    }
-    reader.is_broken = !reader.findings.is_empty();
-    let value_text = Value(text.trim_ascii());
-    let is_readable = !reader.is_broken || (limit > 1 && value_text.0.starts_with('{'));
-    let read = if is_readable { value(&mut reader, value_text) } else { None };
-    (read, reader.placed())
+    reader.placed()
 }
 
 impl<'a> Reader<'a> {
+    /// A reader of a text, which is broken already if it is not UTF-8.
+    fn of(json: &'a [u8], what: &'static str, limit: usize) -> Result<Self, Error> {
+        if json.len() > MAX_BYTES {
+            let message = format!("{} bytes; expected at most {MAX_BYTES} (1 GiB)", json.len());
+            return Err(Error::new(ErrorKind::Limit, message).within(what));
+        }
+        let utf8 = std::str::from_utf8(json);
+        let valid = |up_to| json.get(..up_to).and_then(|json| std::str::from_utf8(json).ok()).unwrap_or_default();
+        let text = utf8.unwrap_or_else(|error| valid(error.valid_up_to()));
+        let mut reader = Reader { what, text, path: Vec::new(), findings: Vec::new(), is_broken: utf8.is_err(), limit };
+        if reader.is_broken {
+            reader.fault_at(text.len() + 1, ErrorKind::Format, "not UTF-8");
+        }
+        Ok(reader)
+    }
+
+    /// The text without the white space around it.
+    fn whole(&self) -> Value<'a> {
+        Value(self.text.trim_matches([' ', '\t', '\n', '\r']))
+    }
+
+    /// Reports a text that is no JSON to its end, and forgets what was reported before.
+    fn check_syntax(&mut self) {
+        if !self.is_broken
+            && let Err(error) = serde_json::from_str::<&RawValue>(self.text)
+        {
+            self.is_broken = true;
+            self.findings.clear();
+            self.not_json(&error);
+        }
+    }
+
     /// Reports a fault of a value.
     pub(super) fn fault(&mut self, value: Value<'a>, message: impl fmt::Display) {
         self.fault_at(self.end_of(value), ErrorKind::Format, message);
@@ -115,11 +135,21 @@ impl<'a> Reader<'a> {
     }
 
     fn fault_at(&mut self, end: usize, kind: ErrorKind, message: impl fmt::Display) {
+        let member = match self.path.last() {
+            Some(Step::Member(name)) => Some(*name),
+            _ => None,
+        };
+        self.fault_of(member, end, kind, message);
+    }
+
+    fn fault_of(&mut self, member: Option<&'static str>, end: usize, kind: ErrorKind, message: impl fmt::Display) {
         if self.findings.len() == MAX_FINDINGS {
             return;
         }
-        let message = presentable(&format!("{}{message}", self.within));
-        self.findings.push((end, Error::new(kind, message).within(self.what).of_member(self.member)));
+        let item = self.path.iter().rposition(|step| matches!(step, Step::Item(..)));
+        let path: String = self.path.iter().skip(item.unwrap_or(0)).map(Step::to_string).collect();
+        let message = presentable(&format!("{path}{message}"));
+        self.findings.push((end, Error::new(kind, message).within(self.what).of_member(member)));
     }
 
     fn not_json(&mut self, error: &serde_json::Error) {
@@ -156,29 +186,24 @@ impl<'a> Reader<'a> {
         self.start_of(value) + value.0.len()
     }
 
-    /// Reads a part of the text, which the faults in it name: `key 3 (key_1): `.
-    pub(super) fn within<T>(&mut self, part: impl fmt::Display, read: impl FnOnce(&mut Self) -> T) -> T {
-        let length = self.within.len();
-        self.within.push_str(&part.to_string());
-        let read = read(self);
-        self.within.truncate(length);
-        read
-    }
-
-    /// Reads an item of a list that its own label names well enough.
-    pub(super) fn item<T>(&mut self, label: impl fmt::Display, read: impl FnOnce(&mut Self) -> T) -> T {
-        let outer = std::mem::replace(&mut self.within, label.to_string());
-        let member = self.member.take();
-        let read = read(self);
-        (self.within, self.member) = (outer, member);
-        read
-    }
-
     /// Reads the value of a member, which the faults in it name.
     pub(super) fn in_member<T>(&mut self, name: &'static str, read: impl FnOnce(&mut Self) -> T) -> T {
-        let outer = self.member.replace(name);
-        let read = self.within(format_args!("member `{name}`: "), read);
-        self.member = outer;
+        self.inside(Step::Member(name), read)
+    }
+
+    /// Reads an item of a list, counted from 1. The faults in it name the item and nothing around it.
+    pub(super) fn in_item<T>(
+        &mut self,
+        (what, number, item): (&'static str, usize, Value<'a>),
+        read: impl FnOnce(&mut Self) -> T,
+    ) -> T {
+        self.inside(Step::Item(what, number, item), read)
+    }
+
+    fn inside<T>(&mut self, step: Step<'a>, read: impl FnOnce(&mut Self) -> T) -> T {
+        self.path.push(step);
+        let read = read(self);
+        self.path.pop();
         read
     }
 
@@ -189,45 +214,40 @@ impl<'a> Reader<'a> {
         expected: impl fmt::Display,
         names: &'static [&'static str],
     ) -> Option<Object<'a>> {
-        let entries = value.entries();
-        self.object_of(value, entries, expected, names)
+        let mut members: Vec<(&'static str, Value<'a>)> = Vec::with_capacity(names.len());
+        let is_whole = value.parts('{', &mut |name, member| {
+            members.extend(self.name_of(name, names, &members).map(|known| (known, member)));
+            true
+        });
+        // Of a sound text no member may be lost: one that is not read could be the one that revokes.
+        if is_whole.is_some_and(|is_whole| is_whole || self.is_broken) {
+            return Some(Object { members, end: self.end_of(value) });
+        }
+        self.unexpected(value, expected);
+        None
     }
 
-    /// The same, for a value whose members were looked at before.
-    pub(super) fn object_of(
+    /// A member's name, if it is one of these and not there before.
+    fn name_of(
         &mut self,
-        value: Value<'a>,
-        entries: Option<Entries<'a>>,
-        expected: impl fmt::Display,
+        name: Value<'a>,
         names: &'static [&'static str],
-    ) -> Option<Object<'a>> {
-        // Of a sound text no member may be lost: one that is not read could be the one that revokes.
-        let Some(Entries { members: entries, .. }) = entries.filter(|entries| entries.is_whole || self.is_broken)
-        else {
-            self.unexpected(value, expected);
+        before: &[(&'static str, Value<'a>)],
+    ) -> Option<&'static str> {
+        let text = self.text_of(name)?;
+        // Most objects have their members in the order of the names.
+        let mut likely = names.iter().cycle().skip(before.len()).take(names.len());
+        let Some(known) = likely.find(|known| **known == text) else {
+            let (shown, names) = (excerpt(&text), names.join(", "));
+            self.fault(name, format_args!("unknown member {shown:?}; expected one of {names}"));
             return None;
         };
-        let mut members: Vec<(&'static str, Value<'a>)> = Vec::with_capacity(entries.len());
-        for (name, member) in entries {
-            let text = self.text_of(name)?;
-            let Some(known) = names.iter().find(|known| **known == text) else {
-                let (shown, names) = (excerpt(&text), names.join(", "));
-                self.fault(name, format_args!("unknown member {shown:?}; expected one of {names}"));
-                continue;
-            };
-            if members.iter().any(|(before, _)| before == known) {
-                self.of_member(known, |reader| reader.fault(name, format_args!("duplicate member `{known}`")));
-                continue;
-            }
-            members.push((*known, member));
+        if before.iter().any(|(before, _)| before == known) {
+            let message = format_args!("duplicate member `{known}`");
+            self.fault_of(Some(known), self.end_of(name), ErrorKind::Format, message);
+            return None;
         }
-        Some(Object { members, end: self.end_of(value) })
-    }
-
-    fn of_member(&mut self, name: &'static str, report: impl FnOnce(&mut Self)) {
-        let outer = self.member.replace(name);
-        report(self);
-        self.member = outer;
+        Some(known)
     }
 
     /// The value of a member, if it is there and sound.
@@ -237,8 +257,8 @@ impl<'a> Reader<'a> {
         name: &'static str,
         read: impl FnOnce(&mut Self, Value<'a>) -> Option<T>,
     ) -> Option<T> {
-        let (_, value) = object.members.iter().find(|(known, _)| *known == name)?;
-        self.in_member(name, |reader| read(reader, *value))
+        let value = object.get(name)?;
+        self.in_member(name, |reader| read(reader, value))
     }
 
     /// The value of a member that must be there.
@@ -248,44 +268,61 @@ impl<'a> Reader<'a> {
         name: &'static str,
         read: impl FnOnce(&mut Self, Value<'a>) -> Option<T>,
     ) -> Option<T> {
-        if !object.members.iter().any(|(known, _)| *known == name) {
-            if self.is_broken {
-                return None;
-            }
-            let end = object.end;
-            let missing = format!("missing member `{name}`");
-            self.of_member(name, |reader| reader.fault_at(end, ErrorKind::Format, missing));
-            return None;
+        if object.get(name).is_none() && !self.is_broken {
+            let message = format_args!("missing member `{name}`");
+            self.fault_of(Some(name), object.end, ErrorKind::Format, message);
         }
         self.optional(object, name, read)
     }
 
-    /// Reads the items of an array, at most so many: gives those that are sound.
-    pub(super) fn array<T>(
+    /// Reads the items of an array, at most so many, with their numbers from 1: gives those that are sound.
+    pub(super) fn list<T>(
         &mut self,
         value: Value<'a>,
-        expected: impl fmt::Display,
-        (most, items): (usize, &str),
+        expected: &str,
+        (what, most): (&'static str, usize),
         mut read: impl FnMut(&mut Self, usize, Value<'a>) -> Option<T>,
     ) -> Option<Vec<T>> {
-        let mut sound = Vec::new();
-        let mut index = 0;
-        let before = self.findings.len();
-        let mut each = |item| {
-            if index == most {
-                let at = self.end_of(item);
-                let message = format_args!("expected at most {most} {items}; found one more");
-                self.fault_at(at, ErrorKind::Limit, message);
+        let (mut sound, mut number) = (Vec::new(), 0);
+        self.array(value, expected, &mut |reader, item| {
+            number += 1;
+            if number > most {
+                let message = format_args!("expected at most {most} {what}s; found one more");
+                reader.fault_at(reader.end_of(item), ErrorKind::Limit, message);
                 return false;
             }
-            sound.extend(read(self, index, item));
-            index += 1;
-            self.findings.len() < before + self.limit
-        };
-        let is_whole = value.each_item(&mut each);
+            sound.extend(reader.in_item((what, number, item), |reader| read(reader, number, item)));
+            true
+        })?;
+        Some(sound)
+    }
+
+    /// Reads an array of scopes' names.
+    pub(super) fn scopes<T>(
+        &mut self,
+        value: Value<'a>,
+        mut parse: impl FnMut(&str) -> Result<T, Error>,
+    ) -> Option<Vec<T>> {
+        let mut sound = Vec::new();
+        self.array(value, "an array of scopes", &mut |reader, item| {
+            sound.extend(reader.parsed(item, "a scope", &mut parse));
+            true
+        })?;
+        Some(sound)
+    }
+
+    /// Visits the items of an array until a visit says that it was the last, or until there are faults enough.
+    fn array(
+        &mut self,
+        value: Value<'a>,
+        expected: &str,
+        visit: &mut dyn FnMut(&mut Self, Value<'a>) -> bool,
+    ) -> Option<()> {
+        let before = self.findings.len();
+        let is_whole = value.parts('[', &mut |_, item| visit(self, item) && self.findings.len() < before + self.limit);
         // What stops at a fault leaves items unread.
         if is_whole.is_some_and(|is_whole| is_whole || self.is_broken || self.findings.len() > before) {
-            return Some(sound);
+            return Some(());
         }
         self.unexpected(value, expected);
         None
@@ -381,37 +418,12 @@ impl<'a> Value<'a> {
         }
     }
 
-    /// The members of an object, up to where it breaks off; `None` if it is something else.
-    pub(super) fn entries(self) -> Option<Entries<'a>> {
-        struct Visit<'f, 'a>(&'a str, &'f mut Vec<(Value<'a>, Value<'a>)>);
-        impl<'de> Visitor<'de> for Visit<'_, 'de> {
-            type Value = ();
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-                let Self(text, entries) = self;
-                while let Some(name) = map.next_key::<&RawValue>()? {
-                    let name = Value(name.get());
-                    match map.next_value::<&RawValue>() {
-                        Ok(value) => entries.push((name, Value(value.get()))),
-                        Err(error) => {
-                            // Of an array that breaks off, the first items can be read.
-                            let rest = name.rest_of(text).trim_ascii_start().trim_start_matches(':').trim_ascii_start();
-                            entries.extend(rest.starts_with('[').then_some((name, Value(rest))));
-                            return Err(error);
-                        }
-                    }
-                }
-                Ok(())
-            }
-        }
-        let mut entries = Vec::new();
-        // Where it breaks off was told when the whole text was read.
-        let read = serde_json::Deserializer::from_str(self.0).deserialize_map(Visit(self.0, &mut entries));
-        self.0.starts_with('{').then_some(Entries { members: entries, is_whole: read.is_ok() })
+    /// Visits the members of an object with their names, or the items of an array, up to where it breaks off or a visit
+    /// says that it was the last. Says whether all were read; `None` if it does not open like this.
+    fn parts(self, open: char, visit: &mut dyn FnMut(Value<'a>, Value<'a>) -> bool) -> Option<bool> {
+        let mut json = serde_json::Deserializer::from_str(self.0);
+        let parts = Parts { text: self.0, visit };
+        self.0.starts_with(open).then(|| json.deserialize_any(parts).and_then(|()| json.end()).is_ok())
     }
 
     /// What of a text stands behind this value.
@@ -420,49 +432,82 @@ impl<'a> Value<'a> {
         text.get(end..).unwrap_or_default()
     }
 
-    /// Visits the items of an array until a visit says that it was the last. Says whether all were read; `None` if this
-    /// is no array.
-    fn each_item(self, visit: &mut dyn FnMut(Value<'a>) -> bool) -> Option<bool> {
-        struct Items<'f, 'a>(&'f mut dyn FnMut(Value<'a>) -> bool);
-        impl<'de> Visitor<'de> for Items<'_, 'de> {
-            type Value = ();
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an array")
+    /// The id that an item has among its members.
+    fn id(self) -> Option<KeyId> {
+        let mut id = None;
+        self.parts('{', &mut |name, value| {
+            if name.0 == r#""id""# {
+                id = serde_json::from_str::<String>(value.0).ok().and_then(|text| parse_id(&text).ok());
             }
+            id.is_none()
+        });
+        id
+    }
+}
 
-            fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
-                while let Some(item) = items.next_element::<&RawValue>()? {
-                    if !(self.0)(Value(item.get())) {
-                        break;
-                    }
-                }
-                Ok(())
+/// Visits what an object or an array has: names and values, or each item as both.
+struct Parts<'f, 'a> {
+    text: &'a str,
+    visit: &'f mut dyn FnMut(Value<'a>, Value<'a>) -> bool,
+}
+
+impl<'de> Visitor<'de> for Parts<'_, 'de> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object or an array")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        while let Some(name) = map.next_key::<&RawValue>()? {
+            let name = Value(name.get());
+            let value = map.next_value::<&RawValue>();
+            let rest = || name.rest_of(self.text).trim_ascii_start().trim_start_matches(':').trim_ascii_start();
+            match &value {
+                Ok(value) if (self.visit)(name, Value(value.get())) => {}
+                Ok(_) => break,
+                // Of an array that breaks off, the first items can be read.
+                Err(_) if rest().starts_with('[') => drop((self.visit)(name, Value(rest()))),
+                Err(_) => {}
+            }
+            value?;
+        }
+        Ok(())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
+        while let Some(item) = items.next_element::<&RawValue>()? {
+            let item = Value(item.get());
+            if !(self.visit)(item, item) {
+                break;
             }
         }
-        let read = serde_json::Deserializer::from_str(self.0).deserialize_seq(Items(visit));
-        self.0.starts_with('[').then_some(read.is_ok())
+        Ok(())
     }
 }
 
-impl<'a> Entries<'a> {
-    /// The text of a member, if it is one.
-    pub(super) fn text(&self, name: &str) -> Option<String> {
-        serde_json::from_str(self.value(name)?.0).ok()
-    }
-
-    /// The value of a member.
-    pub(super) fn value(&self, name: &str) -> Option<Value<'a>> {
-        let quoted = crate::text::quoted(name);
-        self.members.iter().find(|(known, _)| known.0 == quoted).map(|(_, value)| *value)
-    }
-}
-
-impl Object<'_> {
+impl<'a> Object<'a> {
     /// The names of the members that are there.
     #[cfg(feature = "ffi")]
     pub(super) fn names(&self) -> impl Iterator<Item = &'static str> {
         self.members.iter().map(|(name, _)| *name)
+    }
+
+    /// The value of a member, whatever it is.
+    pub(super) fn get(&self, name: &str) -> Option<Value<'a>> {
+        self.members.iter().find(|(known, _)| *known == name).map(|(_, value)| *value)
+    }
+}
+
+impl fmt::Display for Step<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Member(name) => write!(f, "member `{name}`: "),
+            Self::Item(what, number, item) => match item.id() {
+                Some(id) => write!(f, "{what} {number} ({}): ", id.as_str()),
+                None => write!(f, "{what} {number}: "),
+            },
+        }
     }
 }
 
