@@ -142,7 +142,7 @@ fn decide(
     let Some(key) = table.find(&digest) else {
         return deny(registry, lane, DenyReason::UnknownKey, None);
     };
-    let proved = |reason, need| deny(registry, lane, reason, Some((key, need)));
+    let proved = |reason, scope| deny(registry, lane, reason, Some((key, Decision::of(key, scope))));
     if key.record.revoked_at.is_set() {
         return proved(DenyReason::RevokedKey, None);
     }
@@ -161,10 +161,10 @@ fn decide(
         return proved(DenyReason::UnmappedRoute, None);
     };
     if !key.scopes.intersects(need.bit) {
-        return proved(DenyReason::InsufficientScope, Some(need));
+        return proved(DenyReason::InsufficientScope, Some(need.scope));
     }
     if key.record.test_mode && need.writes {
-        return proved(DenyReason::TestMode, Some(need));
+        return proved(DenyReason::TestMode, Some(need.scope));
     }
 
     // Is there quota?
@@ -173,11 +173,8 @@ fn decide(
             Ok(Grant { decision: Decision::counted(key, need, remaining, frees_in_us) })
         }
         Ok(Verdict::Refused { wait_us }) => {
-            let mut denied = proved(DenyReason::RateLimited, None);
-            if let Err(denial) = &mut denied {
-                denial.decision = Decision::counted(key, need, 0, wait_us);
-            }
-            denied
+            let decision = Decision::counted(key, need, 0, wait_us);
+            deny(registry, lane, DenyReason::RateLimited, Some((key, decision)))
         }
         Ok(Verdict::Sealed | Verdict::OutOfTime) | Err(_) => deny(registry, lane, DenyReason::Internal, None),
     }
@@ -213,22 +210,22 @@ fn prepare<'r>(
     Prepared { table, digest, is_alphanumeric, need }
 }
 
-/// Counts a denial and describes it: with the key only if its secret was proved, and with the scope where that decided.
+/// Counts a denial and describes it: by the decision only if the key's secret was proved.
 #[inline]
 fn deny(
     registry: &Registry,
     lane: usize,
     reason: DenyReason,
-    of: Option<(&Credential, Option<Need>)>,
+    of: Option<(&Credential, Decision)>,
 ) -> Result<Grant, Denial> {
-    let Some((key, need)) = of else {
+    let Some((key, decision)) = of else {
         registry.count_unproved(lane, reason);
         return Err(Denial::of(reason));
     };
     key.usage.count_denial(lane, reason);
-    let scope = need.map(|need| need.scope);
+    let scope = decision.scope.filter(|_| reason.status() == 403); // the one that the client is told
     let scope_name = scope.map_or(ScopeName::EMPTY, |scope| registry.policy().scope_name(scope));
-    Err(Denial { reason, decision: Decision::of(key, scope), scope_name })
+    Err(Denial { reason, decision, scope_name })
 }
 
 impl Decision {

@@ -43,12 +43,13 @@ pub(crate) fn parse(json: &[u8], policy: &Policy) -> Result<Document, Error> {
 /// Whether no two keys share an id or a digest. May be wrong about some that are distinct.
 fn are_distinct(keys: &[KeyEntry]) -> bool {
     let hasher = DefaultHashBuilder::default();
-    let distinct = |mut hashes: Vec<u64>| {
-        hashes.sort_unstable();
-        hashes.array_windows().all(|[one, next]| one != next)
-    };
-    distinct(keys.iter().map(|key| hasher.hash_one(key.record.id)).collect())
-        && distinct(keys.iter().flat_map(KeyEntry::digests).map(Digest::prefix).collect())
+    let mut hashes = Vec::new();
+    for key in keys {
+        hashes.push(hasher.hash_one(key.record.id));
+        hashes.extend(key.digests().map(Digest::prefix));
+    }
+    hashes.sort_unstable();
+    hashes.array_windows().all(|[one, next]| one != next)
 }
 
 /// Everything that is wrong with a registry document.

@@ -1,6 +1,6 @@
 //! Policies and options.
 
-use super::reader::{Reader, Value, findings, read};
+use super::reader::{Reader, Step, Value, findings, read};
 #[allow(unused_imports, reason = "the documentation names it")]
 use crate::error::{Error, ErrorKind};
 use crate::policy::{MAX_ROUTES, Policy, PolicyBuilder, ScopeSet, check_method, check_path};
@@ -61,8 +61,12 @@ fn policy<'a>(reader: &mut Reader<'a>, value: Value<'a>) -> Option<Policy> {
     // A scope may include one that stands behind it, so all names come first. Without a single one, all that follows would be
     // wrong for that alone.
     if builder.has_scopes() {
-        for scope in scopes.iter().flatten() {
-            includes(reader, scope, &mut builder);
+        for (item, name, included) in scopes.iter().flatten() {
+            reader.inside(*item, |reader| {
+                reader.inside(Step::Member("includes"), |reader| {
+                    reader.scopes(*included, |scope| builder.include(name, scope))
+                })
+            });
         }
     }
     let routes = reader.required(&object, "routes", |reader, value| {
@@ -73,35 +77,19 @@ fn policy<'a>(reader: &mut Reader<'a>, value: Value<'a>) -> Option<Policy> {
     scopes.and(routes).map(|_| builder.build())
 }
 
-/// A scope, and the names that it includes.
-struct Includes<'a> {
-    item: (&'static str, usize, Value<'a>),
-    name: String,
-    included: Option<Value<'a>>,
-}
-
-/// Adds a scope by its name; what it includes comes later.
+/// Adds a scope by its name. What it includes comes later: gives where that is, if it includes any.
 fn scope<'a>(
     reader: &mut Reader<'a>,
     number: usize,
     value: Value<'a>,
     builder: &mut PolicyBuilder,
-) -> Option<Includes<'a>> {
+) -> Option<(Step<'a>, String, Value<'a>)> {
     let object = reader.object(value, "a scope, an object with the member name", &["name", "includes", "writes"])?;
     let writes = reader.optional(&object, "writes", Reader::boolean);
     let name = reader.required(&object, "name", |reader, value| {
         reader.parsed(value, "a name", |name| builder.scope(name, writes).map(|()| name.to_owned()))
     });
-    let item = ("scope", number, value);
-    Some(Includes { item, name: name.unwrap_or_default(), included: object.get("includes") })
-}
-
-fn includes<'a>(reader: &mut Reader<'a>, scope: &Includes<'a>, builder: &mut PolicyBuilder) {
-    let Some(included) = scope.included else { return };
-    reader.in_item(scope.item, |reader| {
-        reader
-            .in_member("includes", |reader| reader.scopes(included, |included| builder.include(&scope.name, included)))
-    });
+    Some((Step::Item("scope", number, value), name.unwrap_or_default(), object.get("includes")?))
 }
 
 fn route<'a>(reader: &mut Reader<'a>, number: usize, value: Value<'a>, builder: &mut PolicyBuilder) -> Option<()> {

@@ -33,7 +33,8 @@ pub(super) struct Reader<'a> {
 
 /// What a fault is in: `key 3 (key_1): ` or ``member `name`: ``.
 #[derive(Clone, Copy)]
-enum Step<'a> {
+pub(super) enum Step<'a> {
+    /// Of a list: what it is, its number from 1, and its value.
     Item(&'static str, usize, Value<'a>),
     Member(&'static str),
 }
@@ -186,21 +187,8 @@ impl<'a> Reader<'a> {
         self.start_of(value) + value.0.len()
     }
 
-    /// Reads the value of a member, which the faults in it name.
-    pub(super) fn in_member<T>(&mut self, name: &'static str, read: impl FnOnce(&mut Self) -> T) -> T {
-        self.inside(Step::Member(name), read)
-    }
-
-    /// Reads an item of a list, counted from 1. The faults in it name the item and nothing around it.
-    pub(super) fn in_item<T>(
-        &mut self,
-        (what, number, item): (&'static str, usize, Value<'a>),
-        read: impl FnOnce(&mut Self) -> T,
-    ) -> T {
-        self.inside(Step::Item(what, number, item), read)
-    }
-
-    fn inside<T>(&mut self, step: Step<'a>, read: impl FnOnce(&mut Self) -> T) -> T {
+    /// Reads a part of the text, which the faults in it name. Those in an item name nothing around that.
+    pub(super) fn inside<T>(&mut self, step: Step<'a>, read: impl FnOnce(&mut Self) -> T) -> T {
         self.path.push(step);
         let read = read(self);
         self.path.pop();
@@ -258,7 +246,7 @@ impl<'a> Reader<'a> {
         read: impl FnOnce(&mut Self, Value<'a>) -> Option<T>,
     ) -> Option<T> {
         let value = object.get(name)?;
-        self.in_member(name, |reader| read(reader, value))
+        self.inside(Step::Member(name), |reader| read(reader, value))
     }
 
     /// The value of a member that must be there.
@@ -291,7 +279,7 @@ impl<'a> Reader<'a> {
                 reader.fault_at(reader.end_of(item), ErrorKind::Limit, message);
                 return false;
             }
-            sound.extend(reader.in_item((what, number, item), |reader| read(reader, number, item)));
+            sound.extend(reader.inside(Step::Item(what, number, item), |reader| read(reader, number, item)));
             true
         })?;
         Some(sound)
@@ -366,14 +354,7 @@ impl<'a> Reader<'a> {
     }
 
     pub(super) fn boolean(&mut self, value: Value<'a>) -> Option<bool> {
-        match value.0 {
-            "true" => Some(true),
-            "false" => Some(false),
-            _ => {
-                self.unexpected(value, "a boolean");
-                None
-            }
-        }
+        self.scalar(value, "a boolean", |_| true)
     }
 
     /// A whole number in a range; `what` it is.
@@ -383,11 +364,20 @@ impl<'a> Reader<'a> {
         what: impl fmt::Display,
         range: std::ops::RangeInclusive<u64>,
     ) -> Option<u64> {
-        let number = serde_json::from_str(value.0).ok().filter(|number| range.contains(number));
-        if number.is_none() {
+        self.scalar(value, what, |number| range.contains(number))
+    }
+
+    fn scalar<T: serde::Deserialize<'a>>(
+        &mut self,
+        value: Value<'a>,
+        what: impl fmt::Display,
+        fits: impl FnOnce(&T) -> bool,
+    ) -> Option<T> {
+        let found = serde_json::from_str(value.0).ok().filter(fits);
+        if found.is_none() {
             self.unexpected(value, what);
         }
-        number
+        found
     }
 
     /// A value, or `null` for none.
