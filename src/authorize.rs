@@ -76,6 +76,14 @@ impl Registry {
     /// Decides on a request by a scope, now, for hosts that do their own routing. The method is ignored: the operation
     /// writes if the scope does. The target, if any, is only searched for a key.
     ///
+    /// ```
+    /// # let registry = bpos::Registry::from_json(br#"{"version": 1, "keys": []}"#)?;
+    /// let products = registry.scope("products:read").expect("the policy has it");
+    /// let denial = registry.authorize_scope(&bpos::Request::new("GET", "/"), products).unwrap_err();
+    /// assert_eq!(denial.reason(), bpos::DenyReason::MissingKey);
+    /// # Ok::<(), bpos::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// As [`Registry::authorize`]; [`DenyReason::Internal`] if the policy has no such scope.
