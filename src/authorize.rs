@@ -151,7 +151,7 @@ fn decide(
         return deny(registry, lane, DenyReason::UnknownKey, None);
     };
     let proved = |reason, scope| deny(registry, lane, reason, Some((key, Decision::of(key, scope))));
-    if key.record.revoked_at.is_set() {
+    if key.is_revoked {
         return proved(DenyReason::RevokedKey, None);
     }
     if !key.record.enabled {

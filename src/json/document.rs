@@ -13,7 +13,8 @@ use super::forms::{date, rate_limit, unwritable};
 use super::reader::{Object, Reader, Value, findings, read};
 use crate::error::{Error, ErrorKind};
 use crate::key::{
-    DEFAULT_RATE_LIMIT, Digest, Hint, KeyEntry, Record, Retiring, parse_hint, parse_id, parse_name, parse_store,
+    DEFAULT_RATE_LIMIT, Details, Digest, Hint, KeyEntry, Record, Retiring, parse_hint, parse_id, parse_name,
+    parse_store,
 };
 use crate::policy::{Policy, ScopeSet};
 use crate::text::{KeyId, Store};
@@ -152,19 +153,22 @@ impl<'p> Keys<'p> {
         let retiring = reader.optional(object, "retiring", |reader, value| {
             reader.or_null(value, |reader, value| self.retiring(reader, value, number))
         });
-        let record = Record {
+        let details = Details {
             name: name?, // first: dropping an absent one reads its unset length, which valgrind reports
-            id: id?,
-            store: self.shared(store?),
             hint: hint.flatten(),
             scopes: sound_scopes.map(|_| scopes)?,
-            rate_limit: u16::try_from(limit.unwrap_or(DEFAULT_RATE_LIMIT)).unwrap_or_default(),
-            test_mode: test_mode.unwrap_or(false),
-            enabled: enabled.unwrap_or(true),
             expires_at: expires_at.flatten().into(),
             created_at: created_at.flatten().into(),
             revoked_at: revoked_at.flatten().into(),
             retiring: retiring.flatten().map(Box::new),
+        };
+        let record = Record {
+            rate_limit: u16::try_from(limit.unwrap_or(DEFAULT_RATE_LIMIT)).unwrap_or_default(),
+            test_mode: test_mode.unwrap_or(false),
+            enabled: enabled.unwrap_or(true),
+            id: id?,
+            store: self.shared(store?),
+            details: Box::new(details),
         };
         Some(KeyEntry { digest: digest?, record })
     }
@@ -237,19 +241,19 @@ impl Serialize for WrittenKeys<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_seq(self.keys.iter().map(|(digest, record)| WrittenKey {
             id: record.id.as_str(),
-            name: &record.name,
+            name: &record.details.name,
             store: record.store.as_str(),
             sha256: digest.to_hex(),
-            hint: record.hint.map(Hint::text),
-            scopes: self.policy.names(record.scopes).collect(),
+            hint: record.details.hint.map(Hint::text),
+            scopes: self.policy.names(record.details.scopes).collect(),
             rate_limit: record.rate_limit,
-            expires_at: record.expires_at.get().map(date_text),
+            expires_at: record.details.expires_at.get().map(date_text),
             test_mode: record.test_mode,
             enabled: record.enabled,
-            created_at: record.created_at.get().map(date_text),
-            revoked_at: record.revoked_at.get().map(date_text),
+            created_at: record.details.created_at.get().map(date_text),
+            revoked_at: record.details.revoked_at.get().map(date_text),
             retiring:
-                record.retiring.as_deref().map(|retiring| WrittenRetiring {
+                record.details.retiring.as_deref().map(|retiring| WrittenRetiring {
                     sha256: retiring.digest.to_hex(),
                     until: date_text(retiring.until),
                 }),

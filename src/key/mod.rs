@@ -27,7 +27,7 @@ pub use masking::{redact, redact_in_place};
 pub(crate) use members::{
     DEFAULT_RATE_LIMIT, RATE_LIMIT, check_expiry, check_rate_limit, parse_hint, parse_id, parse_name, parse_store,
 };
-pub(crate) use record::{Hint, KeyEntry, OptionalTime, Record, Retiring};
+pub(crate) use record::{Details, Hint, KeyEntry, OptionalTime, Record, Retiring};
 pub use redactor::Redactor;
 pub(crate) use secret::draw_id;
 pub use secret::{NewKey, Secret, has_checksum};

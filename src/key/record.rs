@@ -22,35 +22,41 @@ impl KeyEntry {
     }
 }
 
-/// A key's record as the registry document has it.
+/// A key's record as the registry document has it: what a decision reads, and by a pointer the rest.
 ///
-/// There may be millions, so it is small; what a decision reads comes first, in as few cache lines as possible.
+/// There may be millions, so it is small; a table has it where a decision finds it.
 #[derive(Debug, Clone)]
 #[repr(C)]
 pub(crate) struct Record {
-    pub(crate) revoked_at: OptionalTime,
-    /// Shared by the keys of a store.
-    pub(crate) store: Arc<Store>,
-    pub(crate) id: KeyId,
     pub(crate) rate_limit: u16,
     pub(crate) test_mode: bool,
     pub(crate) enabled: bool,
-    pub(crate) hint: Option<Hint>,
+    pub(crate) id: KeyId,
+    /// Shared by the keys of a store.
+    pub(crate) store: Arc<Store>,
+    pub(crate) details: Box<Details>,
+}
+
+/// What only administrators read of a record.
+#[derive(Debug, Clone)]
+pub(crate) struct Details {
     pub(crate) name: Box<str>,
+    pub(crate) hint: Option<Hint>,
     /// As given, without what they include.
     pub(crate) scopes: ScopeSet,
     pub(crate) expires_at: OptionalTime,
     pub(crate) created_at: OptionalTime,
+    pub(crate) revoked_at: OptionalTime,
     pub(crate) retiring: Option<Box<Retiring>>,
 }
 
 #[cfg(target_pointer_width = "64")]
-const _: () = assert!(size_of::<Record>() == 104);
+const _: () = assert!(size_of::<Record>() == 56 && size_of::<Details>() == 64);
 
 impl Record {
     /// The digests by which a key is found: `current`, and a retiring secret's.
     pub(crate) fn digests<'a>(&'a self, current: &'a Digest) -> impl Iterator<Item = &'a Digest> {
-        std::iter::once(current).chain(self.retiring.as_deref().map(|retiring| &retiring.digest))
+        std::iter::once(current).chain(self.details.retiring.as_deref().map(|retiring| &retiring.digest))
     }
 }
 

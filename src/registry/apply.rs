@@ -51,9 +51,9 @@ impl Registry {
     fn check_record(&self, state: &State, key: &KeyEntry, new: &Cell<usize>) -> Result<(), Error> {
         let table = self.read();
         let conflict = |message| Err(Error::new(ErrorKind::Conflict, message));
-        let comes_back = !key.record.revoked_at.is_set();
+        let comes_back = !key.record.details.revoked_at.is_set();
         match state.ids.get(&table, &key.record.id) {
-            Some(known) if known.record.revoked_at.is_set() && comes_back => {
+            Some(known) if known.record.details.revoked_at.is_set() && comes_back => {
                 return conflict("the key was revoked, and revocation is permanent; create a new key");
             }
             Some(_) => {}

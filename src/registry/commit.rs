@@ -160,7 +160,7 @@ impl Registry {
         })?;
         let kept = known.iter().filter_map(|key| match next.get(&key.record.id) {
             Some(to) => to.as_ref().map(|to| (&to.digest, &to.record)),
-            None => Some((&key.digest, &*key.record)),
+            None => Some((&key.digest, &key.record)),
         });
         let keys: Vec<_> = kept.chain(added.iter().map(|to| (&to.digest, &to.record))).collect();
         let json = document::write(revision, &self.policy, &keys).map_err(Replaced::No)?;

@@ -11,7 +11,7 @@ use crate::json::document::MAX_KEYS;
 #[cfg(feature = "ffi")]
 use crate::key::KeyChange;
 use crate::key::{
-    KeyEntry, KeyPatch, KeyRecord, KeySpec, NewKey, OptionalTime, Record, Retiring, Secret, check_expiry,
+    Details, KeyEntry, KeyPatch, KeyRecord, KeySpec, NewKey, OptionalTime, Record, Retiring, Secret, check_expiry,
     check_rate_limit, draw_id, excerpt, parse_id, parse_name, parse_store, redact,
 };
 use crate::policy::{Policy, ScopeSet};
@@ -85,19 +85,22 @@ impl<'r> Edit<'r> {
             );
         }
         let secret = Secret::draw()?;
-        let record = Record {
-            id: draw_id()?,
+        let details = Details {
             name: parse_name(&spec.name).map_err(|error| error.in_member("name"))?,
-            store: Arc::new(parse_store(&spec.store).map_err(|error| error.in_member("store"))?),
             hint: secret.hint(),
             scopes: scopes(self.policy(), &spec.scopes)?,
-            rate_limit: check_rate_limit(spec.rate_limit)?,
-            test_mode: spec.test_mode,
-            enabled: true,
             expires_at: spec.expires_at.map(check_expiry).transpose()?.into(),
             created_at: Some(whole_seconds(self.now_ms)).into(),
             revoked_at: OptionalTime::NONE,
             retiring: None,
+        };
+        let record = Record {
+            rate_limit: check_rate_limit(spec.rate_limit)?,
+            test_mode: spec.test_mode,
+            enabled: true,
+            id: draw_id()?,
+            store: Arc::new(parse_store(&spec.store).map_err(|error| error.in_member("store"))?),
+            details: Box::new(details),
         };
         self.added += 1;
         self.with_secret(secret, record)
@@ -123,19 +126,19 @@ impl<'r> Edit<'r> {
         let mut key = self.living(id)?;
         let record = &mut key.record;
         if let Some(name) = &patch.name {
-            record.name = parse_name(name).map_err(|error| error.in_member("name"))?;
+            record.details.name = parse_name(name).map_err(|error| error.in_member("name"))?;
         }
         if let Some(names) = &patch.scopes {
-            record.scopes = scopes(self.policy(), names)?;
+            record.details.scopes = scopes(self.policy(), names)?;
         }
         if let Some(limit) = patch.rate_limit {
             record.rate_limit = check_rate_limit(limit)?;
         }
         if let Some(expiry) = patch.expires_at {
-            record.expires_at = expiry.map(check_expiry).transpose()?.into();
+            record.details.expires_at = expiry.map(check_expiry).transpose()?.into();
             // A retiring secret never outlives its key.
-            if let Some(retiring) = &mut record.retiring {
-                retiring.until = retiring.until.min(record.expires_at.or_never());
+            if let Some(retiring) = &mut record.details.retiring {
+                retiring.until = retiring.until.min(record.details.expires_at.or_never());
             }
         }
         record.test_mode = patch.test_mode.unwrap_or(record.test_mode);
@@ -155,14 +158,14 @@ impl<'r> Edit<'r> {
             return Err(Error::new(ErrorKind::Limit, message));
         }
         let KeyEntry { digest, mut record } = self.living(id)?;
-        if record.expires_at.or_never() <= self.now_ms {
+        if record.details.expires_at.or_never() <= self.now_ms {
             return Err(conflict(&record.id, "expired; give it a later expiry first, or create a new key"));
         }
         let grace_ms = i64::try_from(grace_s.saturating_mul(1_000)).unwrap_or(i64::MAX);
-        let until = self.now_ms.saturating_add(grace_ms).min(record.expires_at.or_never());
-        record.retiring = (grace_s > 0).then(|| Box::new(Retiring { digest, until }));
+        let until = self.now_ms.saturating_add(grace_ms).min(record.details.expires_at.or_never());
+        record.details.retiring = (grace_s > 0).then(|| Box::new(Retiring { digest, until }));
         let secret = Secret::draw()?;
-        record.hint = secret.hint();
+        record.details.hint = secret.hint();
         self.with_secret(secret, record)
     }
 
@@ -173,8 +176,8 @@ impl<'r> Edit<'r> {
     /// As [`Registry::revoke`].
     pub fn revoke(&mut self, id: &str) -> Result<(), Error> {
         let mut key = self.key(id)?;
-        if !key.record.revoked_at.is_set() {
-            key.record.revoked_at = Some(whole_seconds(self.now_ms)).into();
+        if !key.record.details.revoked_at.is_set() {
+            key.record.details.revoked_at = Some(whole_seconds(self.now_ms)).into();
             self.put(key);
         }
         Ok(())
@@ -205,7 +208,7 @@ impl<'r> Edit<'r> {
     /// As [`Registry::remove`].
     pub fn remove(&mut self, id: &str) -> Result<(), Error> {
         let key = self.key(id)?;
-        if !key.record.revoked_at.is_set() && key.record.expires_at.or_never() > self.now_ms {
+        if !key.record.details.revoked_at.is_set() && key.record.details.expires_at.or_never() > self.now_ms {
             return Err(conflict(
                 &key.record.id,
                 "in use; only a revoked or expired key can be removed: revoke it first",
@@ -232,7 +235,7 @@ impl<'r> Edit<'r> {
     /// A key that was not revoked.
     fn living(&self, id: &str) -> Result<KeyEntry, Error> {
         let key = self.key(id)?;
-        match key.record.revoked_at.get() {
+        match key.record.details.revoked_at.get() {
             Some(_) => Err(conflict(&key.record.id, "revoked, and revocation is permanent; create a new key")),
             None => Ok(key),
         }

@@ -88,8 +88,8 @@ impl Registry {
                 known.into_iter().flat_map(|known| known.record.digests(&known.digest)).copied().collect();
             let after: Vec<Digest> = to.iter().flat_map(KeyEntry::digests).copied().collect();
             // A key that is removed is as good as revoked, and a secret that a revoked key loses stays so.
-            let was = known.map_or(OptionalTime::NONE, |known| known.record.revoked_at);
-            let is = to.as_ref().map_or(Some(self.clock.unix_ms()).into(), |to| to.record.revoked_at);
+            let was = known.map_or(OptionalTime::NONE, |known| known.record.details.revoked_at);
+            let is = to.as_ref().map_or(Some(self.clock.unix_ms()).into(), |to| to.record.details.revoked_at);
             let revoked_at = was.or(is);
             match (known, to) {
                 (known, Some(key)) => {

@@ -207,10 +207,10 @@ impl Registry {
     pub fn export(&self) -> Result<Vec<u8>, Error> {
         let state = self.state();
         let table = self.read();
-        let keys: Vec<_> = table.in_order().into_iter().map(|key| (key.digest, Arc::clone(&key.record))).collect();
+        let keys = table.in_order();
         let revision = self.revision.load(Ordering::Acquire);
         drop(state); // held until here, so that no change is seen half done
-        let keys: Vec<_> = keys.iter().map(|(digest, record)| (digest, &**record)).collect();
+        let keys: Vec<_> = keys.into_iter().map(|key| (&key.digest, &key.record)).collect();
         document::write(revision, &self.policy, &keys)
     }
 
@@ -229,11 +229,10 @@ impl Registry {
         let state = self.state();
         let table = self.read();
         let wanted = |key: &&Credential| store.is_none_or(|store| key.record.store.is(store.as_bytes()));
-        let mut keys: Vec<_> =
-            table.keys().filter(wanted).map(|key| (Arc::clone(&key.record), Arc::clone(&key.usage))).collect();
+        let mut keys: Vec<_> = table.keys().filter(wanted).collect();
         drop(state); // held until here, so that no change is seen half done
-        keys.sort_by_cached_key(|(_, usage)| usage.position()); // once each: a reload may be moving them
-        keys.iter().map(|(record, usage)| self.describe(record, Some(usage))).collect()
+        keys.sort_by_cached_key(|key| key.usage.position()); // once each: a reload may be moving them
+        keys.iter().map(|key| self.describe(&key.record, Some(&key.usage))).collect()
     }
 
     /// The table in force, with a lane that is this thread's own while the reading is kept.
@@ -265,17 +264,17 @@ impl Registry {
         let usage = KeyUsage { last_used_at, allowed, denied: usage.map(Usage::denied).unwrap_or_default() };
         KeyRecord {
             id: record.id.as_str().to_owned(),
-            name: record.name.clone().into_string(),
+            name: record.details.name.clone().into_string(),
             store: record.store.as_str().to_owned(),
-            hint: record.hint.map(Hint::text),
-            scopes: self.policy.names(record.scopes).map(str::to_owned).collect(),
+            hint: record.details.hint.map(Hint::text),
+            scopes: self.policy.names(record.details.scopes).map(str::to_owned).collect(),
             rate_limit: u32::from(record.rate_limit),
-            expires_at: record.expires_at.get(),
+            expires_at: record.details.expires_at.get(),
             test_mode: record.test_mode,
             enabled: record.enabled,
-            created_at: record.created_at.get(),
-            revoked_at: record.revoked_at.get(),
-            retiring_until: record.retiring.as_deref().map(|retiring| retiring.until),
+            created_at: record.details.created_at.get(),
+            revoked_at: record.details.revoked_at.get(),
+            retiring_until: record.details.retiring.as_deref().map(|retiring| retiring.until),
             usage,
         }
     }

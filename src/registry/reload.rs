@@ -123,10 +123,12 @@ impl Registry {
         }
         for key in &mut document.keys {
             if !forced {
-                let known = state.to_write(&before, &key.record.id, &self.policy).map(|known| known.record.revoked_at);
+                let known =
+                    state.to_write(&before, &key.record.id, &self.policy).map(|known| known.record.details.revoked_at);
                 // By its secrets too: a revoked one does not come back under another id.
                 let secrets = key.digests().map(|digest| state.revoked_at(&before, digest, &self.policy));
-                key.record.revoked_at = secrets.chain(known).fold(key.record.revoked_at, OptionalTime::or);
+                key.record.details.revoked_at =
+                    secrets.chain(known).fold(key.record.details.revoked_at, OptionalTime::or);
             }
             if let Some(withheld) = withheld.get_mut(&key.record.id) {
                 withheld.key = key.clone();
@@ -149,8 +151,8 @@ impl Registry {
             self.departed.add(&key.usage);
         }
         for (_, gone) in before.iter().filter(|(_, secret)| table.find(&secret.digest).is_none()) {
-            if gone.record.revoked_at.is_set() {
-                state.revoked.insert(gone.digest, gone.record.revoked_at);
+            if gone.record.details.revoked_at.is_set() {
+                state.revoked.insert(gone.digest, gone.record.details.revoked_at);
             }
         }
         for (position, key) in (1..).zip(table.keys()) {

@@ -33,7 +33,7 @@ impl Restriction {
     /// What one record grants and another of the same key does not; `None` if there is nothing. `close` adds to scopes what
     /// they include.
     pub(super) fn between(before: &Record, after: &Record, close: impl Fn(ScopeSet) -> ScopeSet) -> Option<Self> {
-        let (had, has) = (close(before.scopes), close(after.scopes));
+        let (had, has) = (close(before.details.scopes), close(after.details.scopes));
         let mut restriction = Self::NOTHING;
         if had.intersection(has) != had {
             restriction.scopes = Some(has);
@@ -41,11 +41,11 @@ impl Restriction {
         if after.rate_limit < before.rate_limit {
             restriction.rate_limit = after.rate_limit;
         }
-        if after.expires_at.or_never() < before.expires_at.or_never() {
-            restriction.expires_at = after.expires_at;
+        if after.details.expires_at.or_never() < before.details.expires_at.or_never() {
+            restriction.expires_at = after.details.expires_at;
         }
-        if !before.revoked_at.is_set() {
-            restriction.revoked_at = after.revoked_at;
+        if !before.details.revoked_at.is_set() {
+            restriction.revoked_at = after.details.revoked_at;
         }
         restriction.test_mode = after.test_mode && !before.test_mode;
         restriction.disabled = before.enabled && !after.enabled;
@@ -55,15 +55,15 @@ impl Restriction {
     /// Restricts a record.
     pub(super) fn apply_to(&self, record: &mut Record, close: impl Fn(ScopeSet) -> ScopeSet) {
         if let Some(left) = self.scopes
-            && close(record.scopes).intersection(left) != close(record.scopes)
+            && close(record.details.scopes).intersection(left) != close(record.details.scopes)
         {
-            record.scopes = close(record.scopes).intersection(left);
+            record.details.scopes = close(record.details.scopes).intersection(left);
         }
         record.rate_limit = record.rate_limit.min(self.rate_limit);
-        if self.expires_at.or_never() < record.expires_at.or_never() {
-            record.expires_at = self.expires_at;
+        if self.expires_at.or_never() < record.details.expires_at.or_never() {
+            record.details.expires_at = self.expires_at;
         }
-        record.revoked_at = record.revoked_at.or(self.revoked_at);
+        record.details.revoked_at = record.details.revoked_at.or(self.revoked_at);
         record.test_mode |= self.test_mode;
         record.enabled &= !self.disabled;
     }

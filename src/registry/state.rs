@@ -59,7 +59,7 @@ impl State {
     pub(super) fn revoked_at(&self, table: &Table, digest: &Digest, policy: &Policy) -> OptionalTime {
         let gone = self.revoked.get(digest).copied();
         let key = || self.to_write(table, &table.find(digest)?.record.id, policy);
-        gone.or_else(|| Some(key()?.record.revoked_at)).unwrap_or(OptionalTime::NONE)
+        gone.or_else(|| Some(key()?.record.details.revoked_at)).unwrap_or(OptionalTime::NONE)
     }
 
     /// Whether this owner has unwritten restrictions.
@@ -160,18 +160,17 @@ pub(super) fn build(
 
 /// A credential for each of a key's secrets: the current one, and a retiring one until its grace period ends.
 fn credentials(key: KeyEntry, policy: &Policy, usage: &Arc<Usage>) -> impl Iterator<Item = Credential> {
-    let record = Arc::new(key.record);
+    let record = key.record;
+    let until = record.details.retiring.as_deref().map(|retiring| (retiring.digest, retiring.until));
     let current = Credential {
         digest: key.digest,
-        scopes: policy.close(record.scopes),
-        ends_at: record.expires_at.or_never(),
-        record: Arc::clone(&record),
+        scopes: policy.close(record.details.scopes),
+        ends_at: record.details.expires_at.or_never(),
         usage: Arc::clone(usage),
+        is_revoked: record.details.revoked_at.is_set(),
+        record,
     };
-    let retiring = record.retiring.as_deref().map(|retiring| Credential {
-        digest: retiring.digest,
-        ends_at: retiring.until.min(current.ends_at),
-        ..current.clone()
-    });
+    let retiring =
+        until.map(|(digest, until)| Credential { digest, ends_at: until.min(current.ends_at), ..current.clone() });
     std::iter::once(current).chain(retiring)
 }

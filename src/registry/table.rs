@@ -14,27 +14,36 @@ use crate::key::{Digest, KeyEntry, Record};
 use crate::limit::Usage;
 use crate::policy::ScopeSet;
 
-/// A secret's digest, and what the decision needs to know of it first.
+/// A secret's digest, and all that a decision reads of its key: two cache lines that are fetched together.
 #[derive(Debug, Clone)]
+#[repr(C)]
 pub(crate) struct Credential {
     pub(crate) digest: Digest,
     /// Closed over what they include.
     pub(crate) scopes: ScopeSet,
     /// Denied from this time on; `i64::MAX` if never. For a retiring secret, its end of grace or the key's expiry.
     pub(crate) ends_at: i64,
-    pub(crate) record: Arc<Record>,
     pub(crate) usage: Arc<Usage>,
+    pub(crate) is_revoked: bool,
+    pub(crate) record: Record,
 }
+
+/// A place in a table. Its credential is written once.
+#[repr(align(128))]
+struct Cell(OnceLock<Credential>);
+
+#[cfg(target_pointer_width = "64")]
+const _: () = assert!(size_of::<Cell>() == 128);
 
 impl Credential {
     /// The record with this secret's digest.
     pub(crate) fn entry(&self) -> KeyEntry {
-        KeyEntry { digest: self.digest, record: (*self.record).clone() }
+        KeyEntry { digest: self.digest, record: self.record.clone() }
     }
 
     /// Whether it is of a secret that a rotation replaced.
     pub(crate) fn is_retiring(&self) -> bool {
-        self.record.retiring.as_deref().is_some_and(|retiring| retiring.digest == self.digest)
+        self.record.details.retiring.as_deref().is_some_and(|retiring| retiring.digest == self.digest)
     }
 }
 
@@ -43,7 +52,7 @@ pub(crate) struct Table {
     /// 0, or the upper half of a digest's prefix and, in the lower half, the number of its credential; number 0 where
     /// a digest was removed. A power of two of them, a quarter or more of them 0.
     slots: Box<[AtomicU64]>,
-    credentials: Box<[OnceLock<Credential>]>,
+    credentials: Box<[Cell]>,
 }
 
 /// The number of a credential in its table, from 1.
@@ -57,7 +66,7 @@ impl Table {
         let slots = (capacity + capacity / 3 + 1).next_power_of_two();
         Self {
             slots: std::iter::repeat_with(|| AtomicU64::new(0)).take(slots).collect(),
-            credentials: std::iter::repeat_with(OnceLock::new).take(capacity).collect(),
+            credentials: std::iter::repeat_with(|| Cell(OnceLock::new())).take(capacity).collect(),
         }
     }
 
@@ -73,12 +82,12 @@ impl Table {
 
     /// The credential with this number.
     pub(crate) fn get(&self, number: Number) -> Option<&Credential> {
-        self.credentials.get((number as usize).checked_sub(1)?)?.get()
+        self.credentials.get((number as usize).checked_sub(1)?)?.0.get()
     }
 
     /// The credentials that can be found, in the order in which they were appended.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (Number, &Credential)> {
-        let numbered = self.credentials.iter().zip(1..).filter_map(|(cell, number)| Some((number, cell.get()?)));
+        let numbered = self.credentials.iter().zip(1..).filter_map(|(cell, number)| Some((number, cell.0.get()?)));
         numbered.filter(|(number, credential)| self.number(&credential.digest) == Some(*number))
     }
 
@@ -101,7 +110,7 @@ impl Table {
         let appended = (number as usize)
             .checked_sub(1)
             .and_then(|index| self.credentials.get(index))
-            .is_some_and(|cell| cell.set(credential).is_ok());
+            .is_some_and(|cell| cell.0.set(credential).is_ok());
         debug_assert!(appended, "the writer counts");
         if appended {
             self.point(&digest, number);
@@ -173,7 +182,8 @@ mod tests {
         let json = format!(r#"[{{"id":"k","name":"n","store":"s","scopes":[],"sha256":"{sha256}"}}]"#);
         let key = document::parse_records(json.as_bytes(), &Policy::default(), |_| Ok(())).unwrap().remove(0);
         let usage = Arc::new(Usage::new(60));
-        Credential { digest: key.digest, scopes: ScopeSet::EMPTY, ends_at: 0, record: Arc::new(key.record), usage }
+        let (digest, record) = (key.digest, key.record);
+        Credential { digest, scopes: ScopeSet::EMPTY, ends_at: 0, usage, is_revoked: false, record }
     }
 
     /// A digest that differs in any one bit, where it is looked up or in the last byte, is another.
