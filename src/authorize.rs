@@ -176,7 +176,7 @@ fn decide(
     }
 
     // Is there quota?
-    match key.usage.admit(u32::from(key.record.rate_limit), clock) {
+    match registry.usage(key).admit(u32::from(key.record.rate_limit), clock) {
         Ok(Verdict::Admitted { remaining, frees_in_us }) => {
             Ok(Grant { decision: Decision::counted(key, need, remaining, frees_in_us) })
         }
@@ -184,7 +184,7 @@ fn decide(
             let decision = Decision::counted(key, need, 0, wait_us);
             deny(registry, lane, DenyReason::RateLimited, Some((key, decision)))
         }
-        Ok(Verdict::Sealed | Verdict::OutOfTime) | Err(_) => deny(registry, lane, DenyReason::Internal, None),
+        Ok(Verdict::Outgrown | Verdict::OutOfTime) | Err(_) => deny(registry, lane, DenyReason::Internal, None),
     }
 }
 
@@ -230,7 +230,7 @@ fn deny(
         registry.count_unproved(lane, reason);
         return Err(Denial::of(reason));
     };
-    key.usage.count_denial(lane, reason);
+    registry.usage(key).count_denial(lane, reason);
     let scope = decision.scope.filter(|_| reason.status() == 403); // the one that the client is told
     let scope_name = scope.map_or(ScopeName::EMPTY, |scope| registry.policy().scope_name(scope));
     Err(Denial { reason, decision, scope_name })

@@ -39,7 +39,7 @@ pub(crate) struct Sums {
 }
 
 impl Counts {
-    pub(crate) fn add(&self, usage: &Usage) {
+    pub(crate) fn add(&self, usage: Usage<'_>) {
         self.allowed.fetch_add(usage.admitted(), Ordering::Relaxed);
         for (sum, count) in self.denied.iter().zip(usage.denied()) {
             sum.fetch_add(count, Ordering::Relaxed);
@@ -53,7 +53,7 @@ impl Counts {
 }
 
 impl Sums {
-    pub(crate) fn add(&mut self, usage: &Usage) {
+    pub(crate) fn add(&mut self, usage: Usage<'_>) {
         self.allowed += usage.admitted();
         for (sum, count) in self.denied.iter_mut().zip(usage.denied()) {
             *sum += count;

@@ -1,25 +1,41 @@
 //! A key's usage: its window, the memory of the window's slots, and its denials.
 //!
-//! A [`Usage`] belongs to a key's id and is shared by all versions of its record, so no change, reload or rotation forgets
-//! an admission. The first request that proves the secret allocates the log. A limit raised past its slots moves it to a
-//! larger one: the old log is sealed and its times are copied, by every thread that meets the seal, so that none waits.
+//! It belongs to a key's id and is shared by all versions of its record, so no change, reload or rotation forgets an
+//! admission. The first request that proves the secret takes a block: the window's head and its first slots. When more
+//! requests than those hold lie in one span, the log moves to a larger ring: the old one is sealed and its times are
+//! copied, by every thread that meets the seal, so that none waits.
 
 use std::sync::atomic::AtomicU32;
 
-use once_cell::race::OnceBox;
-
-use super::tally::{CELLS, Tally};
+use super::pieces::{LINE, Piece, Pieces};
+use super::tally::{self, CELLS, Tally};
 use super::window::{Verdict, Window};
 use crate::clock::Clock;
 use crate::decision::{DENY_REASONS, DenyReason};
 use crate::sync::atomics::{AtomicU64, Ordering};
 
-/// The admissions and the denials of one key.
+/// The usage of all keys of a registry, and the denials that are not attributable to one.
+pub(crate) struct Usages {
+    pieces: Pieces,
+    unproved: Option<Piece>,
+    /// The next account's number.
+    next: AtomicU32,
+}
+
+/// What a credential has of its key's usage. Clones share it.
 #[derive(Debug)]
-pub(crate) struct Usage {
-    log: LazyLog,
-    /// The key's place in the document. Only the writer changes it.
-    position: AtomicU32,
+pub(crate) struct Account {
+    /// The number of the word that holds the block's number, for all versions of the key; 0 if there was no memory.
+    number: u32,
+    /// The block, once this version has found it.
+    block: AtomicU32,
+}
+
+/// The admissions and the denials of one key.
+#[derive(Clone, Copy)]
+pub(crate) struct Usage<'a> {
+    pieces: &'a Pieces,
+    account: &'a Account,
 }
 
 const FIRST_PROVED: usize = DenyReason::FIRST_PROVED;
@@ -30,32 +46,69 @@ const _: () = assert!(DENY_REASONS - FIRST_PROVED <= CELLS && FIRST_PROVED <= CE
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct OutOfMemory;
 
-impl Usage {
-    pub(crate) fn new(limit: u32) -> Self {
-        Self { log: LazyLog::with_room(limit), position: AtomicU32::new(0) }
+impl Usages {
+    pub(crate) fn new() -> Self {
+        let pieces = Pieces::new();
+        let unproved = pieces.take(TALLY);
+        Self { pieces, unproved, next: AtomicU32::new(0) }
     }
 
-    pub(crate) fn position(&self) -> u32 {
-        self.position.load(Ordering::Relaxed)
+    /// The account of a new key. Only the writer opens one.
+    pub(crate) fn open(&self) -> Account {
+        let mut number = self.next.load(Ordering::Relaxed);
+        if number.is_multiple_of(WORDS) {
+            number = self.pieces.take(1).map_or(0, |line| line * WORDS);
+        }
+        self.next.store(if number == 0 { 0 } else { number + 1 }, Ordering::Relaxed);
+        Account { number, block: AtomicU32::new(0) }
     }
 
-    pub(crate) fn set_position(&self, position: u32) {
-        self.position.store(position, Ordering::Relaxed);
+    #[inline]
+    pub(crate) fn of<'a>(&'a self, account: &'a Account) -> Usage<'a> {
+        Usage { pieces: &self.pieces, account }
     }
 
+    /// Counts a denial that is not attributable to a key, from the caller's own lane.
+    #[inline]
+    pub(crate) fn count_unproved(&self, lane: usize, reason: DenyReason) {
+        if let Some(tally) = tally(&self.pieces, self.unproved) {
+            tally.add(lane, reason as usize);
+        }
+    }
+
+    pub(crate) fn unproved(&self) -> [u64; CELLS] {
+        tally(&self.pieces, self.unproved).map(Tally::sums).unwrap_or_default()
+    }
+}
+
+/// The words of a line.
+const WORDS: u32 = 8;
+/// The lines of a tally.
+const TALLY: u32 = 9;
+
+const _: () = assert!(WORDS as usize == LINE && TALLY as usize == tally::LINES);
+
+fn tally(pieces: &Pieces, piece: Option<Piece>) -> Option<Tally<'_>> {
+    pieces.get(piece?, tally::LINES).map(Tally)
+}
+
+impl Clone for Account {
+    fn clone(&self) -> Self {
+        Self { number: self.number, block: AtomicU32::new(self.block.load(Ordering::Acquire)) }
+    }
+}
+
+impl<'a> Usage<'a> {
     /// Admits one request if the key's limit has room for it.
-    pub(crate) fn admit(&self, limit: u32, clock: &impl Clock) -> Result<Verdict, OutOfMemory> {
-        let mut log = self.log.get()?;
+    #[inline]
+    pub(crate) fn admit(self, limit: u32, clock: &impl Clock) -> Result<Verdict, OutOfMemory> {
+        let mut log = self.log()?;
         loop {
-            while let Some(next) = log.state.next() {
-                log = next.get()?;
-            }
-            if log.slots.len() <= limit as usize {
-                log = log.grow(limit)?;
-                continue;
+            while let Some(next) = log.next(self.pieces) {
+                log = next?;
             }
             match log.window().admit(limit, || clock.monotonic_us(), || clock.coarse_now()) {
-                Verdict::Sealed => log = log.grow(limit)?,
+                Verdict::Outgrown => log = log.grow(self.pieces, limit)?,
                 verdict => return Ok(verdict),
             }
         }
@@ -63,23 +116,20 @@ impl Usage {
 
     /// Counts a denial, from the caller's own lane. Without memory it is not counted.
     #[inline]
-    pub(crate) fn count_denial(&self, lane: usize, reason: DenyReason) {
-        if let Ok(log) = self.log.get()
-            && let Ok([tally]) = log.state.denied.get_or_try_init(|| boxed(Tally::default()))
-        {
-            tally.add(lane, (reason as usize).wrapping_sub(FIRST_PROVED));
+    pub(crate) fn count_denial(self, lane: usize, reason: DenyReason) {
+        if let Ok(log) = self.log() {
+            log.count_denial(self.pieces, lane, (reason as usize).wrapping_sub(FIRST_PROVED));
         }
     }
 
     /// How often the key was admitted.
-    pub(crate) fn admitted(&self) -> u64 {
-        self.logs().map(|log| log.window().admitted().saturating_sub(log.state.carried.load(Ordering::Relaxed))).sum()
+    pub(crate) fn admitted(self) -> u64 {
+        self.logs().map(|log| log.window().admitted().saturating_sub(log.carried.load(Ordering::Relaxed))).sum()
     }
 
     /// How often the key was denied, by reason number.
-    pub(crate) fn denied(&self) -> [u64; DENY_REASONS] {
-        let tally = self.log.allocated().and_then(|log| log.state.denied.get());
-        let sums = tally.map(|[tally]| tally.sums()).unwrap_or_default();
+    pub(crate) fn denied(self) -> [u64; DENY_REASONS] {
+        let sums = self.logs().next().map(|log| log.denials(self.pieces)).unwrap_or_default();
         let mut denied = [0; DENY_REASONS];
         for (count, sum) in denied.iter_mut().skip(FIRST_PROVED).zip(sums) {
             *count = sum;
@@ -88,119 +138,168 @@ impl Usage {
     }
 
     /// When the key was last admitted, on the monotonic clock.
-    pub(crate) fn last_us(&self) -> Option<u64> {
+    pub(crate) fn last_us(self) -> Option<u64> {
         self.logs().filter_map(|log| log.window().newest_us()).last()
     }
 
-    fn logs(&self) -> impl Iterator<Item = Log<'_>> {
-        std::iter::successors(self.log.allocated(), |log| log.state.next()?.allocated())
+    /// The first log, which is made at first use.
+    #[inline]
+    fn log(self) -> Result<Log<'a>, OutOfMemory> {
+        let block = match self.account.block.load(Ordering::Acquire) {
+            0 => self.find_block(true).ok_or(OutOfMemory)?,
+            block => block,
+        };
+        Log::at(self.pieces, block, FIRST).ok_or(OutOfMemory)
     }
-}
 
-/// A log that is allocated at first use, with more slots than its limit, since a seal takes one.
-///
-/// Arrays of one, because only a vector can be allocated without aborting when there is no memory.
-#[derive(Debug)]
-enum LazyLog {
-    Few(OnceBox<[Memory<64>; 1]>),
-    Some(OnceBox<[Memory<256>; 1]>),
-    Many(OnceBox<[Memory<1024>; 1]>),
-}
-
-/// A window's memory, in its own cache lines; the state and the first slots share one.
-#[derive(Debug)]
-#[repr(C, align(64))]
-struct Memory<const N: usize> {
-    state: State,
-    slots: [AtomicU64; N],
-}
-
-#[derive(Debug, Default)]
-struct State {
-    head: AtomicU64,
-    tail: AtomicU64,
-    /// How many admissions were copied from the previous log.
-    carried: AtomicU64,
-    /// The larger log that this one was sealed for.
-    next: OnceBox<[LazyLog; 1]>,
-    /// The key's denials, in its first log; allocated with the first denial.
-    denied: OnceBox<[Tally; 1]>,
-}
-
-impl LazyLog {
-    fn with_room(limit: u32) -> Self {
-        match limit {
-            0..64 => Self::Few(OnceBox::new()),
-            64..256 => Self::Some(OnceBox::new()),
-            _ => Self::Many(OnceBox::new()),
+    /// The block that all versions of the key share, made if it must be.
+    #[cold]
+    fn find_block(self, make: bool) -> Option<Piece> {
+        let number = self.account.number;
+        let shared = self.pieces.get(number / WORDS, 1)?.get((number % WORDS) as usize)?;
+        let mut block = piece_of(shared.load(Ordering::Acquire)).filter(|block| *block != 0);
+        if block.is_none() && make {
+            let new = self.pieces.take(lines(FIRST))?;
+            let linked = shared.compare_exchange(0, u64::from(new), Ordering::AcqRel, Ordering::Acquire);
+            block = linked.map_or_else(piece_of, |_| Some(new));
         }
+        self.account.block.store(block?, Ordering::Release);
+        block
     }
 
-    fn get(&self) -> Result<Log<'_>, OutOfMemory> {
-        Ok(match self {
-            Self::Few(memory) => Log::over(memory.get_or_try_init(vacant)?),
-            Self::Some(memory) => Log::over(memory.get_or_try_init(vacant)?),
-            Self::Many(memory) => Log::over(memory.get_or_try_init(vacant)?),
-        })
-    }
-
-    fn allocated(&self) -> Option<Log<'_>> {
-        Some(match self {
-            Self::Few(memory) => Log::over(memory.get()?),
-            Self::Some(memory) => Log::over(memory.get()?),
-            Self::Many(memory) => Log::over(memory.get()?),
-        })
+    fn logs(self) -> impl Iterator<Item = Log<'a>> {
+        let first = self.find_block(false).and_then(|block| Log::at(self.pieces, block, FIRST));
+        std::iter::successors(first, move |log| log.next(self.pieces)?.ok())
     }
 }
 
-impl State {
-    fn next(&self) -> Option<&LazyLog> {
-        self.next.get().map(|[next]| next)
-    }
+/// The slots of a block.
+const FIRST: u32 = 8;
+
+/// The sizes of rings that follow.
+const RINGS: [u32; 4] = [16, 64, 256, 1_024];
+
+/// The lines of a log with so many slots.
+const fn lines(slots: u32) -> u32 {
+    1 + slots / WORDS
 }
 
-/// An allocated log.
+fn piece_of(word: u64) -> Option<Piece> {
+    u32::try_from(word).ok()
+}
+
+/// A log of admissions in a piece of memory: a line for its state, and the slots.
 #[derive(Clone, Copy)]
 struct Log<'a> {
-    state: &'a State,
+    head: &'a AtomicU64,
+    tail: &'a AtomicU64,
+    /// How many admissions were copied from the previous log.
+    carried: &'a AtomicU64,
+    /// The larger log that this one was sealed for: its slots, and its piece in the lower half.
+    next: &'a AtomicU64,
+    /// In a key's first log, its denials: a piece of one line, and in the upper half a tally's.
+    denied: &'a AtomicU64,
     slots: &'a [AtomicU64],
 }
 
 impl<'a> Log<'a> {
-    fn over<const N: usize>([memory]: &'a [Memory<N>; 1]) -> Self {
-        Self { state: &memory.state, slots: &memory.slots }
+    #[inline]
+    fn at(pieces: &'a Pieces, piece: Piece, slots: u32) -> Option<Self> {
+        match pieces.get(piece, lines(slots) as usize)? {
+            [head, tail, carried, next, denied, _, _, _, slots @ ..] => {
+                Some(Self { head, tail, carried, next, denied, slots })
+            }
+            _ => None,
+        }
     }
 
+    #[inline]
     fn window(self) -> Window<'a> {
-        Window { head: &self.state.head, tail: &self.state.tail, slots: self.slots }
+        Window { head: self.head, tail: self.tail, slots: self.slots }
     }
 
-    /// Seals this log and returns the next one, with room for `limit`.
-    fn grow(self, limit: u32) -> Result<Self, OutOfMemory> {
+    #[inline]
+    fn next(self, pieces: &'a Pieces) -> Option<Result<Self, OutOfMemory>> {
+        match self.next.load(Ordering::Acquire) {
+            0 => None,
+            link => Some(Self::linked(pieces, link).ok_or(OutOfMemory)),
+        }
+    }
+
+    fn linked(pieces: &'a Pieces, link: u64) -> Option<Self> {
+        let (slots, piece) = halves(link);
+        Self::at(pieces, piece, slots)
+    }
+
+    /// Seals this log and returns the next one, with more slots.
+    #[cold]
+    fn grow(self, pieces: &'a Pieces, limit: u32) -> Result<Self, OutOfMemory> {
         self.window().seal();
-        let larger = u32::try_from(self.slots.len()).unwrap_or(u32::MAX).max(limit);
-        let [next] = self.state.next.get_or_try_init(|| {
-            let next = LazyLog::with_room(larger);
-            let log = next.get()?;
-            // No other thread sees it yet.
-            self.window().last().for_each(|time| log.window().restore(time));
-            log.state.carried.store(log.window().admitted(), Ordering::Relaxed);
-            boxed(next)
-        })?;
-        next.get()
+        let own = u32::try_from(self.slots.len()).unwrap_or(u32::MAX);
+        // Of a seldom used key the limit says little, so not too large at once.
+        let wanted = limit.clamp(own, own.saturating_mul(4) - 1);
+        let size = RINGS.into_iter().find(|slots| *slots > wanted).ok_or(OutOfMemory)?;
+        if let Some(next) = self.next(pieces) {
+            return next;
+        }
+        let piece = pieces.take(lines(size)).ok_or(OutOfMemory)?;
+        let log = Self::at(pieces, piece, size).ok_or(OutOfMemory)?;
+        // No other thread sees it yet.
+        self.window().last().for_each(|time| log.window().restore(time));
+        log.carried.store(log.window().admitted(), Ordering::Relaxed);
+        let link = u64::from(size) << 32 | u64::from(piece);
+        match self.next.compare_exchange(0, link, Ordering::AcqRel, Ordering::Acquire) {
+            Ok(_) => Ok(log),
+            Err(other) => Self::linked(pieces, other).ok_or(OutOfMemory),
+        }
+    }
+
+    /// Counts in one line, until two threads meet there: then in a tally, where each has its own.
+    #[inline]
+    fn count_denial(self, pieces: &Pieces, lane: usize, cell: usize) -> Option<()> {
+        let (tally, line) = halves(self.denied.load(Ordering::Acquire));
+        if tally != 0 {
+            pieces.get(tally, tally::LINES).map(Tally)?.add(lane, cell);
+            return Some(());
+        }
+        let line = if line == 0 { self.add_piece(pieces, 1, 0)?.1 } else { line };
+        let count = pieces.get(line, 1)?.get(cell)?;
+        let before = count.load(Ordering::Relaxed);
+        let counted = count.compare_exchange(before, before.wrapping_add(1), Ordering::Relaxed, Ordering::Relaxed);
+        if counted.is_err() {
+            count.fetch_add(1, Ordering::Relaxed);
+            self.add_piece(pieces, TALLY, 32)?;
+        }
+        Some(())
+    }
+
+    /// Takes a piece for denials and links it in one half of the word, unless there is one; gives both halves.
+    #[cold]
+    fn add_piece(self, pieces: &Pieces, lines: u32, shift: u32) -> Option<(Piece, Piece)> {
+        let new = u64::from(pieces.take(lines)?) << shift;
+        let linked = self.denied.fetch_update(Ordering::AcqRel, Ordering::Acquire, |word| {
+            (word >> shift & u64::from(u32::MAX) == 0).then_some(word | new)
+        });
+        Some(halves(linked.map_or_else(|word| word, |word| word | new)))
+    }
+
+    fn denials(self, pieces: &Pieces) -> [u64; CELLS] {
+        let (tally, line) = halves(self.denied.load(Ordering::Acquire));
+        let mut sums =
+            pieces.get(tally, tally::LINES).filter(|_| tally != 0).map(Tally).map(Tally::sums).unwrap_or_default();
+        let counts = pieces.get(line, 1).filter(|_| line != 0).unwrap_or_default();
+        for (sum, count) in sums.iter_mut().zip(counts) {
+            *sum = sum.wrapping_add(count.load(Ordering::Relaxed));
+        }
+        sums
     }
 }
 
-fn vacant<const N: usize>() -> Result<Box<[Memory<N>; 1]>, OutOfMemory> {
-    boxed(Memory { state: State::default(), slots: std::array::from_fn(|_| AtomicU64::new(0)) })
-}
-
-/// A box, or an error without memory.
-fn boxed<T>(value: T) -> Result<Box<[T; 1]>, OutOfMemory> {
-    let mut memory = Vec::new();
-    memory.try_reserve_exact(1).map_err(|_| OutOfMemory)?;
-    memory.push(value);
-    memory.try_into().map_err(|_| OutOfMemory)
+/// The upper and the lower half of a word.
+fn halves(word: u64) -> (u32, u32) {
+    #[expect(clippy::cast_possible_truncation, reason = "the lower half is meant")]
+    let lower = word as u32;
+    ((word >> 32) as u32, lower)
 }
 
 #[cfg(test)]
@@ -229,6 +328,27 @@ mod tests {
                 remaining: limit - u32::try_from(counted.len()).unwrap() - 1,
                 frees_in_us: counted.first().unwrap_or(&now) + SPAN_US + 1 - now,
             }
+        }
+    }
+
+    struct Key {
+        usages: Usages,
+        account: Account,
+    }
+
+    impl Key {
+        fn new() -> Self {
+            let usages = Usages::new();
+            let account = usages.open();
+            Self { usages, account }
+        }
+
+        fn usage(&self) -> Usage<'_> {
+            self.usages.of(&self.account)
+        }
+
+        fn admit(&self, limit: u32, us: u64) -> Verdict {
+            self.usage().admit(limit, &at(us)).expect("there is memory")
         }
     }
 
@@ -269,7 +389,7 @@ mod tests {
         /// 300 traces of 40 to 80 steps, most of many requests: some 600,000 decisions, each held against the oracle.
         #[test]
         fn every_decision_is_the_oracles(first in limit(), steps in proptest::collection::vec(step(), 40..80)) {
-            let (usage, mut oracle) = (Usage::new(first), Oracle::default());
+            let (key, mut oracle) = (Key::new(), Oracle::default());
             let (mut limit, mut now) = (first, 1_u64);
             for step in steps {
                 let (requests, apart) = match step {
@@ -281,18 +401,18 @@ mod tests {
                 };
                 for _ in 0..requests {
                     now += apart;
-                    prop_assert_eq!(usage.admit(limit, &at(now)), Ok(oracle.admit(limit, now)));
+                    prop_assert_eq!(key.admit(limit, now), oracle.admit(limit, now));
                 }
             }
-            prop_assert_eq!(usage.admitted(), oracle.times.len() as u64);
-            prop_assert_eq!(usage.last_us(), oracle.times.last().copied());
+            prop_assert_eq!(key.usage().admitted(), oracle.times.len() as u64);
+            prop_assert_eq!(key.usage().last_us(), oracle.times.last().copied());
         }
     }
 
     /// Runs `threads` threads, each with so many requests, and counts the admissions.
-    fn hammer(usage: &Usage, threads: usize, requests: usize, ask: impl Fn(&Usage) -> bool + Sync) -> usize {
+    fn hammer(threads: usize, requests: usize, ask: impl Fn() -> bool + Sync) -> usize {
         std::thread::scope(|scope| {
-            let admitted = |_| scope.spawn(|| (0..requests).filter(|_| ask(usage)).count());
+            let admitted = |_| scope.spawn(|| (0..requests).filter(|_| ask()).count());
             let running: Vec<_> = (0..threads).map(admitted).collect();
             running.into_iter().map(|thread| thread.join().unwrap()).sum()
         })
@@ -302,10 +422,8 @@ mod tests {
     fn threads_together_are_admitted_exactly_as_often_as_the_limit_says() {
         for limit in [1, 2, 60, 63, 64, 255, 256, 1_000] {
             for round in 0..20 {
-                let usage = Usage::new(limit);
-                let admitted = hammer(&usage, 8, 400, |usage| {
-                    matches!(usage.admit(limit, &at(round)), Ok(Verdict::Admitted { .. }))
-                });
+                let key = Key::new();
+                let admitted = hammer(8, 400, || matches!(key.admit(limit, round), Verdict::Admitted { .. }));
                 assert_eq!(admitted, limit as usize);
             }
         }
@@ -315,36 +433,82 @@ mod tests {
     #[test]
     fn a_limit_that_grows_under_load_neither_loses_nor_adds_an_admission() {
         for round in 0..200 {
-            let usage = Usage::new(60);
+            let key = Key::new();
             let asked = std::sync::atomic::AtomicUsize::new(0);
-            let admitted = hammer(&usage, 8, 500, |usage| {
+            let admitted = hammer(8, 500, || {
                 let limit = match asked.fetch_add(1, std::sync::atomic::Ordering::Relaxed) {
                     0..40 => 60,
                     40..200 => 200,
                     _ => 1_000,
                 };
-                matches!(usage.admit(limit, &at(round)), Ok(Verdict::Admitted { .. }))
+                matches!(key.admit(limit, round), Verdict::Admitted { .. })
             });
-            assert_eq!((admitted, usage.admitted()), (1_000, 1_000));
+            assert_eq!((admitted, key.usage().admitted()), (1_000, 1_000));
         }
     }
 
     #[test]
     fn a_time_that_no_slot_can_hold_admits_nothing() {
-        let usage = Usage::new(5);
+        let key = Key::new();
         let last = (1 << 48) - 2;
         for (time, expected) in [(last + 1, false), (u64::MAX, false), (last, true), (last + 1, false), (last, true)] {
-            let verdict = usage.admit(5, &at(time)).unwrap();
+            let verdict = key.admit(5, time);
             assert_eq!(matches!(verdict, Verdict::Admitted { .. }), expected, "{time}: {verdict:?}");
         }
-        assert_eq!(usage.admitted(), 2);
+        assert_eq!(key.usage().admitted(), 2);
     }
 
     #[test]
-    fn an_idle_key_has_no_log() {
-        let usage = Usage::new(1_000);
-        assert!(usage.log.allocated().is_none());
-        let _ = usage.admit(1_000, &at(1));
-        assert!(usage.log.allocated().is_some());
+    fn an_idle_key_has_no_block_and_a_seldom_used_one_no_ring() {
+        let key = Key::new();
+        assert!(key.usage().logs().next().is_none());
+        for n in 0..100 {
+            key.admit(1_000, n * (SPAN_US / 7 + 1)); // 7 in a span, which is what a block holds
+        }
+        assert_eq!(key.usage().logs().count(), 1);
+        for _ in 0..1_000 {
+            key.admit(1_000, SPAN_US * 100);
+        }
+        let slots: Vec<_> = key.usage().logs().map(|log| log.slots.len()).collect();
+        assert_eq!(slots, [8, 64, 256, 1_024]);
+    }
+
+    #[test]
+    fn all_versions_of_a_key_count_together() {
+        let key = Key::new();
+        let before = key.account.clone();
+        key.admit(2, 1);
+        let after = key.account.clone();
+        for account in [&before, &after] {
+            assert_eq!(key.usages.of(account).admitted(), 1);
+            assert!(matches!(key.usages.of(account).admit(1, &at(1)), Ok(Verdict::Refused { .. })));
+        }
+        assert_eq!(key.usages.of(&key.usages.open()).admitted(), 0, "another key's");
+    }
+
+    /// Whatever the threads do to each other's counting, from the line to the tally, no denial is lost. Every thread has a
+    /// lane of its own, as readers do.
+    #[test]
+    fn every_denial_is_counted() {
+        for threads in [1, 2, 8, 12] {
+            let key = Key::new();
+            std::thread::scope(|scope| {
+                for lane in 0..threads {
+                    let usage = key.usage();
+                    scope.spawn(move || (0..20_000).for_each(|_| usage.count_denial(lane, DenyReason::RateLimited)));
+                }
+            });
+            let denied = key.usage().denied();
+            assert_eq!(denied.get(DenyReason::RateLimited as usize), Some(&(threads as u64 * 20_000)));
+            assert_eq!(denied.iter().sum::<u64>(), threads as u64 * 20_000);
+        }
+    }
+
+    #[test]
+    fn denials_that_prove_no_key_are_counted_apart() {
+        let usages = Usages::new();
+        usages.count_unproved(0, DenyReason::UnknownKey);
+        usages.count_unproved(100, DenyReason::UnknownKey);
+        assert_eq!(usages.unproved().get(DenyReason::UnknownKey as usize), Some(&2));
     }
 }

@@ -32,7 +32,8 @@ pub(crate) struct Window<'a> {
     pub(crate) head: &'a AtomicU64,
     /// All admissions before this one have left the span: where counting begins.
     pub(crate) tail: &'a AtomicU64,
-    /// A power of two of them; more than any limit, if the log is ever to be sealed.
+    /// A power of two of them, two at least. With no more than the limit, the log may have to move to more of them; with
+    /// more, it need not, and a seal still leaves all that counts.
     pub(crate) slots: &'a [AtomicU64],
 }
 
@@ -43,8 +44,8 @@ pub(crate) enum Verdict {
     Admitted { remaining: u32, frees_in_us: u64 },
     /// Not counted. One will be admitted in `wait_us`, unless another comes first.
     Refused { wait_us: u64 },
-    /// The log has moved to larger slots.
-    Sealed,
+    /// The log is sealed, or must be: it moves to more slots.
+    Outgrown,
     /// The time is past [`LATEST_US`], which no slot can hold. Nothing is admitted.
     OutOfTime,
 }
@@ -56,12 +57,12 @@ struct View {
     vacant: u64,
     /// The time of the newest admission; 0 before the first.
     newest_us: u64,
-    /// The time of the admission `limit` before the next: it must leave the span first.
+    /// The time of the admission `room` before the next: it must leave the span first.
     blocking_us: Option<u64>,
 }
 
 impl Window<'_> {
-    /// Admits one request if fewer than `limit` (1 to the number of slots) were admitted in the span before it.
+    /// Admits one request if fewer than `limit` (1 or more) were admitted in the span before it.
     ///
     /// `now` is read after the log. If the log looks full, `coarse_now` comes first: two times around the exact one, from a
     /// cheap reading of the same clock. It may refuse; only `now` admits.
@@ -71,25 +72,29 @@ impl Window<'_> {
         now: impl Fn() -> u64,
         coarse_now: impl Fn() -> Option<(u64, u64)>,
     ) -> Verdict {
-        debug_assert!(limit >= 1 && limit as usize <= self.slots.len() && self.slots.len().is_power_of_two());
+        debug_assert!(limit >= 1 && self.slots.len() >= 2 && self.slots.len().is_power_of_two());
+        // One slot less than there are: a seal takes one, which must not be of an admission that counts.
+        let most = u32::try_from(self.slots.len() - 1).unwrap_or(u32::MAX);
+        let room = limit.min(most);
+        let blocked = |wait_us| if limit > most { Verdict::Outgrown } else { Verdict::Refused { wait_us } };
         loop {
-            let Some(view) = self.view(limit) else { return Verdict::Sealed };
+            let Some(view) = self.view(room) else { return Verdict::Outgrown };
             if view.wait_us(view.newest_us).is_some()
                 && let Some((earliest, latest)) = coarse_now()
                 && view.wait_us(latest).is_some()
                 && let Some(wait_us) = view.wait_us(earliest.max(view.newest_us))
             {
-                return Verdict::Refused { wait_us };
+                return blocked(wait_us);
             }
             let time = now().max(view.newest_us);
             if time > LATEST_US {
                 return Verdict::OutOfTime;
             }
             if let Some(wait_us) = view.wait_us(time) {
-                return Verdict::Refused { wait_us };
+                return blocked(wait_us);
             }
             if self.commit(&view, time) {
-                let (counted, oldest_us) = self.count(view.next, time, limit);
+                let (counted, oldest_us) = self.count(view.next, time, room);
                 return Verdict::Admitted {
                     remaining: limit.saturating_sub(counted),
                     frees_in_us: oldest_us + SPAN_US + 1 - time,
@@ -136,7 +141,7 @@ impl Window<'_> {
     }
 
     /// A view in which `next` was still to be committed; `None` once the log is sealed.
-    fn view(self, limit: u32) -> Option<View> {
+    fn view(self, room: u32) -> Option<View> {
         loop {
             let next = self.head.load(Ordering::Acquire);
             let lap = self.lap(next);
@@ -152,7 +157,7 @@ impl Window<'_> {
                 continue; // `next` is old
             }
             let Some(newest_us) = self.time_before(next, 1) else { continue };
-            let Some(blocking_us) = self.time_before(next, u64::from(limit)) else { continue };
+            let Some(blocking_us) = self.time_before(next, u64::from(room)) else { continue };
             return Some(View { next, vacant, newest_us: newest_us.unwrap_or(0), blocking_us });
         }
     }
@@ -184,9 +189,9 @@ impl Window<'_> {
     }
 
     /// How many admissions lie in the span that ends with `newest`, at `time`, and the time of the oldest.
-    fn count(self, newest: u64, time: u64, limit: u32) -> (u32, u64) {
+    fn count(self, newest: u64, time: u64, room: u32) -> (u32, u64) {
         let known = self.tail.load(Ordering::Relaxed).min(newest);
-        let start = known.max((newest + 1).saturating_sub(u64::from(limit)));
+        let start = known.max((newest + 1).saturating_sub(u64::from(room)));
         let mut oldest = start;
         let mut oldest_us = time;
         while oldest < newest {

@@ -113,7 +113,7 @@ impl<'r> Edit<'r> {
     /// [`ErrorKind::NotFound`].
     pub fn get(&self, id: &str) -> Result<KeyRecord, Error> {
         let key = self.key(id)?;
-        let known = self.state.ids.get(self.table, &key.record.id).map(|known| &*known.usage);
+        let known = self.state.ids.get(self.table, &key.record.id).map(|known| &known.account);
         Ok(self.registry.describe(&key.record, known))
     }
 
@@ -247,7 +247,7 @@ impl<'r> Edit<'r> {
             .digest()
             .filter(|digest| self.table.find(digest).is_none())
             .ok_or_else(|| Error::new(ErrorKind::Conflict, "a new secret is not new; try again"))?;
-        let known = self.state.ids.get(self.table, &record.id).map(|known| &*known.usage);
+        let known = self.state.ids.get(self.table, &record.id).map(|known| &known.account);
         let shown = self.registry.describe(&record, known);
         self.put(KeyEntry { digest, record });
         Ok(NewKey { key: secret, record: shown })

@@ -1,7 +1,5 @@
 //! How records come into force: in memory, each at one moment.
 
-use std::sync::Arc;
-
 use super::edit::Change;
 use super::ids::Ids;
 use super::live::Registry;
@@ -93,11 +91,12 @@ impl Registry {
             let revoked_at = was.or(is);
             match (known, to) {
                 (known, Some(key)) => {
-                    let usage = known.map(|known| Arc::clone(&known.usage));
-                    state.append(&table, key, &self.policy, usage);
+                    let known = known.map(|known| (known.account.clone(), known.position));
+                    let (account, position) = known.unwrap_or_else(|| (self.usages.open(), state.position()));
+                    state.append(&table, key, &self.policy, account, position);
                 }
                 (Some(known), None) => {
-                    self.departed.add(&known.usage);
+                    self.departed.add(self.usages.of(&known.account));
                     state.ids.remove(&table, &id);
                 }
                 (None, None) => {}

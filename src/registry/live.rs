@@ -2,7 +2,6 @@
 
 use std::cell::Cell;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::MutexGuard;
@@ -16,7 +15,7 @@ use crate::decision::DenyReason;
 use crate::error::{Error, ErrorKind};
 use crate::json::{document, policy};
 use crate::key::{Hint, KeyRecord, KeyUsage, Record};
-use crate::limit::{Counts, Tally, Usage};
+use crate::limit::{Account, Counts, Usage, Usages};
 use crate::policy::{Policy, Scope};
 use crate::sync::hazard::{Reading, Shared};
 use crate::text::KeyId;
@@ -47,8 +46,8 @@ pub struct Registry {
     pub(super) policy: Policy,
     pub(super) table: Shared<Table>,
     pub(super) clock: SystemClock,
-    /// Denials not attributable to a key, by reason.
-    pub(super) unproved: Tally,
+    /// What was counted, of all keys and of denials not attributable to one.
+    pub(super) usages: Usages,
     /// The counts of removed keys.
     pub(super) departed: Counts,
     pub(super) revision: AtomicU64,
@@ -156,12 +155,13 @@ impl Registry {
     /// As [`Registry::from_json`].
     pub fn from_json_with(json: &[u8], options: Options) -> Result<Self, Error> {
         let document = document::parse(json, &options.policy)?;
-        let (table, state) = build(document.keys, &options.policy, |_| None);
+        let usages = Usages::new();
+        let (table, state) = build(document.keys, &options.policy, |_| usages.open());
         Ok(Self {
             policy: options.policy,
             table: Shared::new(table, LANES),
             clock: SystemClock::default(),
-            unproved: Tally::default(),
+            usages,
             departed: Counts::default(),
             revision: AtomicU64::new(document.revision),
             writer: Writer::new(state),
@@ -220,7 +220,7 @@ impl Registry {
         let state = self.state();
         let table = self.read();
         let known = state.ids.get(&table, &KeyId::new(id)?)?;
-        Some(self.describe(&known.record, Some(&known.usage)))
+        Some(self.describe(&known.record, Some(&known.account)))
     }
 
     /// The keys of a store, or all keys, in the order of the document. Waits for no file.
@@ -231,8 +231,8 @@ impl Registry {
         let wanted = |key: &&Credential| store.is_none_or(|store| key.record.store.is(store.as_bytes()));
         let mut keys: Vec<_> = table.keys().filter(wanted).collect();
         drop(state); // held until here, so that no change is seen half done
-        keys.sort_by_cached_key(|key| key.usage.position()); // once each: a reload may be moving them
-        keys.iter().map(|key| self.describe(&key.record, Some(&key.usage))).collect()
+        keys.sort_by_key(|key| key.position);
+        keys.into_iter().map(|key| self.describe(&key.record, Some(&key.account))).collect()
     }
 
     /// The table in force, with a lane that is this thread's own while the reading is kept.
@@ -246,6 +246,12 @@ impl Registry {
         })
     }
 
+    /// The usage of a credential's key.
+    #[inline]
+    pub(crate) fn usage<'a>(&'a self, key: &'a Credential) -> Usage<'a> {
+        self.usages.of(&key.account)
+    }
+
     #[inline]
     pub(crate) fn clock(&self) -> &SystemClock {
         &self.clock
@@ -254,11 +260,12 @@ impl Registry {
     /// Counts a denial that is not attributable to a key, from a lane that is the caller's own.
     #[inline]
     pub(crate) fn count_unproved(&self, lane: usize, reason: DenyReason) {
-        self.unproved.add(lane, reason as usize);
+        self.usages.count_unproved(lane, reason);
     }
 
     /// A key as administrators see it.
-    pub(super) fn describe(&self, record: &Record, usage: Option<&Usage>) -> KeyRecord {
+    pub(super) fn describe(&self, record: &Record, account: Option<&Account>) -> KeyRecord {
+        let usage = account.map(|account| self.usages.of(account));
         let last_used_at = usage.and_then(Usage::last_us).and_then(|last_us| self.clock.date_of(last_us));
         let allowed = usage.map_or(0, Usage::admitted);
         let usage = KeyUsage { last_used_at, allowed, denied: usage.map(Usage::denied).unwrap_or_default() };

@@ -1,7 +1,6 @@
 //! How the registry file's changes come into force.
 
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::file::{self, Seen};
@@ -135,8 +134,8 @@ impl Registry {
                 *key = withheld.in_force(&self.policy);
             }
         }
-        let usage = |id: &KeyId| state.ids.get(&before, id).map(|known| Arc::clone(&known.usage));
-        let (table, built) = build(document.keys, &self.policy, usage);
+        let known = |id: &KeyId| state.ids.get(&before, id).map(|known| known.account.clone());
+        let (table, built) = build(document.keys, &self.policy, |id| known(id).unwrap_or_else(|| self.usages.open()));
         let before_state = std::mem::replace(state, built);
         (state.seen, state.retired) = (before_state.seen, before_state.retired);
         (state.generation, state.last_owner) = (before_state.generation + 1, before_state.last_owner);
@@ -148,16 +147,12 @@ impl Registry {
         let table = self.read();
         self.revision.store(document.revision, Ordering::Release);
         for key in before.keys().filter(|key| state.ids.get(&table, &key.record.id).is_none()) {
-            self.departed.add(&key.usage);
+            self.departed.add(self.usages.of(&key.account));
         }
         for (_, gone) in before.iter().filter(|(_, secret)| table.find(&secret.digest).is_none()) {
             if gone.record.details.revoked_at.is_set() {
                 state.revoked.insert(gone.digest, gone.record.details.revoked_at);
             }
-        }
-        for (position, key) in (1..).zip(table.keys()) {
-            key.usage.set_position(position);
-            state.last_position = position;
         }
         drop(table);
         drop(before);

@@ -1,7 +1,6 @@
 //! What changes and queries need besides the table, and how a table is built.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 
 use super::file;
 use super::ids::Ids;
@@ -9,7 +8,7 @@ use super::restriction::Restriction;
 use super::table::{Credential, Number, Table};
 use crate::error::Error;
 use crate::key::{Digest, KeyEntry, OptionalTime};
-use crate::limit::Usage;
+use crate::limit::Account;
 use crate::policy::Policy;
 use crate::sync::hazard::Retired;
 use crate::text::KeyId;
@@ -41,7 +40,7 @@ pub(super) struct State {
 impl State {
     /// The state of a forked process. Its table counts as full, since an append may have been under way.
     pub(super) fn of(table: &Table, parents: Option<&Self>) -> Self {
-        let last_position = table.keys().map(|key| key.usage.position()).max().unwrap_or(0);
+        let last_position = table.keys().map(|key| key.position).max().unwrap_or(0);
         let (mut withheld, revoked) =
             parents.map(|parents| (parents.withheld.clone(), parents.revoked.clone())).unwrap_or_default();
         // What the parent's threads were about to write has no owner here.
@@ -91,13 +90,8 @@ impl State {
     }
 
     /// Appends a key's credentials to a table with room for them.
-    pub(super) fn append(&mut self, table: &Table, key: KeyEntry, policy: &Policy, usage: Option<Arc<Usage>>) {
-        let usage = usage.unwrap_or_else(|| {
-            let usage = Usage::new(u32::from(key.record.rate_limit));
-            usage.set_position(self.position());
-            Arc::new(usage)
-        });
-        for credential in credentials(key, policy, &usage) {
+    pub(super) fn append(&mut self, table: &Table, key: KeyEntry, policy: &Policy, account: Account, position: u32) {
+        for credential in credentials(key, policy, account, position) {
             let (number, id, retiring) = (self.number(), credential.record.id, credential.is_retiring());
             table.insert(number, credential);
             if !retiring {
@@ -142,31 +136,28 @@ impl Withheld {
 }
 
 /// Builds a table from a document's keys, none of which share an id or a digest.
-pub(super) fn build(
-    keys: Vec<KeyEntry>,
-    policy: &Policy,
-    usage_of: impl Fn(&KeyId) -> Option<Arc<Usage>>,
-) -> (Table, State) {
+pub(super) fn build(keys: Vec<KeyEntry>, policy: &Policy, account_of: impl Fn(&KeyId) -> Account) -> (Table, State) {
     let credentials: usize = keys.iter().map(|key| key.digests().count()).sum();
     // With room for the first changes.
     let table = Table::with_capacity(credentials + credentials / 64 + 64);
     let mut state = State { ids: Ids::with_capacity(keys.len()), ..State::default() };
     for key in keys {
-        let usage = usage_of(&key.record.id);
-        state.append(&table, key, policy, usage);
+        let (account, position) = (account_of(&key.record.id), state.position());
+        state.append(&table, key, policy, account, position);
     }
     (table, state)
 }
 
 /// A credential for each of a key's secrets: the current one, and a retiring one until its grace period ends.
-fn credentials(key: KeyEntry, policy: &Policy, usage: &Arc<Usage>) -> impl Iterator<Item = Credential> {
+fn credentials(key: KeyEntry, policy: &Policy, account: Account, position: u32) -> impl Iterator<Item = Credential> {
     let record = key.record;
     let until = record.details.retiring.as_deref().map(|retiring| (retiring.digest, retiring.until));
     let current = Credential {
         digest: key.digest,
         scopes: policy.close(record.details.scopes),
         ends_at: record.details.expires_at.or_never(),
-        usage: Arc::clone(usage),
+        account,
+        position,
         is_revoked: record.details.revoked_at.is_set(),
         record,
     };

@@ -12,13 +12,13 @@ impl Registry {
     pub fn stats(&self) -> Stats {
         let table = self.read();
         let mut counts = self.departed.load();
-        for (count, unproved) in counts.denied.iter_mut().zip(self.unproved.sums()) {
+        for (count, unproved) in counts.denied.iter_mut().zip(self.usages.unproved()) {
             *count += unproved;
         }
         let mut keys = 0;
         for key in table.keys() {
             keys += 1;
-            counts.add(&key.usage);
+            counts.add(self.usages.of(&key.account));
         }
         let revision = self.revision.load(Ordering::Acquire);
         Stats { keys, revision, allowed: counts.allowed, denied: counts.denied }

@@ -6,12 +6,11 @@
 //! child. When the room for appending is used up, the writer makes a new table, and frees
 //! the old one when nobody reads it any more.
 
-use std::sync::Arc;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::key::{Digest, KeyEntry, Record};
-use crate::limit::Usage;
+use crate::limit::Account;
 use crate::policy::ScopeSet;
 
 /// A secret's digest, and all that a decision reads of its key: two cache lines that are fetched together.
@@ -23,7 +22,9 @@ pub(crate) struct Credential {
     pub(crate) scopes: ScopeSet,
     /// Denied from this time on; `i64::MAX` if never. For a retiring secret, its end of grace or the key's expiry.
     pub(crate) ends_at: i64,
-    pub(crate) usage: Arc<Usage>,
+    pub(crate) account: Account,
+    /// The key's place in the document.
+    pub(crate) position: u32,
     pub(crate) is_revoked: bool,
     pub(crate) record: Record,
 }
@@ -99,7 +100,7 @@ impl Table {
     /// The same, in the order of the document.
     pub(crate) fn in_order(&self) -> Vec<&Credential> {
         let mut keys: Vec<_> = self.keys().collect();
-        keys.sort_by_cached_key(|key| key.usage.position()); // once each: a reload may be moving them
+        keys.sort_by_key(|key| key.position);
         keys
     }
 
@@ -176,14 +177,15 @@ fn number_of(word: u64) -> Number {
 mod tests {
     use super::*;
     use crate::json::document;
+    use crate::limit::Usages;
     use crate::policy::Policy;
 
     fn credential(sha256: &str) -> Credential {
         let json = format!(r#"[{{"id":"k","name":"n","store":"s","scopes":[],"sha256":"{sha256}"}}]"#);
         let key = document::parse_records(json.as_bytes(), &Policy::default(), |_| Ok(())).unwrap().remove(0);
-        let usage = Arc::new(Usage::new(60));
+        let account = Usages::new().open();
         let (digest, record) = (key.digest, key.record);
-        Credential { digest, scopes: ScopeSet::EMPTY, ends_at: 0, usage, is_revoked: false, record }
+        Credential { digest, scopes: ScopeSet::EMPTY, ends_at: 0, account, position: 1, is_revoked: false, record }
     }
 
     /// A digest that differs in any one bit, where it is looked up or in the last byte, is another.
