@@ -1,5 +1,5 @@
-//! What `authorize` allocates: nothing, on any path, but once each for a key's first admission and its first denial. When
-//! there is no memory for those, the answer is a denial, not an abort.
+//! What `authorize` allocates: nothing, on any path, but from time to time a chunk of memory for the counters of many keys.
+//! When there is no memory for one, the answer is a denial, not an abort.
 
 #![allow(clippy::unwrap_used, unsafe_code, reason = "a test; an allocator is unsafe to write")]
 
@@ -116,14 +116,24 @@ fn no_path_of_authorize_allocates() {
 
 #[test]
 fn a_key_whose_counters_cannot_be_allocated_is_denied() {
-    for rate_limit in [60, 200, 1_000] {
-        let keys = [Key { rate_limit, ..Key::new(1) }];
-        let registry = Registry::from_json(document(1, &keys).as_bytes()).unwrap();
-        let request = Request::new("GET", "/api/v1/products").api_key(&keys[0].plaintext);
-        let denial = without_memory(|| registry.authorize_at(&request, NOW)).unwrap_err();
-        assert_eq!((denial.status(), denial.reason()), (500, DenyReason::Internal));
-        let denied = without_memory(|| registry.authorize_at(&request.store("other"), NOW)).unwrap_err();
-        assert_eq!(denied.reason(), DenyReason::WrongStore, "a denial that cannot be counted is one all the same");
-        assert!(registry.authorize_at(&request, NOW).is_ok(), "and with memory it goes on");
-    }
+    let keys: Vec<Key> = (1..=2_000).map(|n| Key { rate_limit: 1_000, ..Key::new(n) }).collect();
+    let registry = Registry::from_json(document(1, &keys).as_bytes()).unwrap();
+    let request = |key: &'static str| Request::new("GET", "/api/v1/products").api_key(key);
+    let requests: Vec<_> = keys.iter().map(|key| request(String::leak(key.plaintext.clone()))).collect();
+
+    let first_denied = without_memory(|| requests.iter().position(|key| registry.authorize_at(key, NOW).is_err()));
+    let denied = requests[first_denied.expect("a chunk is not for so many keys")];
+    let denial = without_memory(|| registry.authorize_at(&denied, NOW)).unwrap_err();
+    assert_eq!((denial.status(), denial.reason()), (500, DenyReason::Internal));
+    let other = without_memory(|| registry.authorize_at(&denied.store("other"), NOW)).unwrap_err();
+    assert_eq!(other.reason(), DenyReason::WrongStore, "a denial that cannot be counted is one all the same");
+
+    // One with counters goes on, and its log fills what was left of the chunk before it cannot grow.
+    let growing = || (0..1_000).map_while(|_| registry.authorize_at(&requests[0], NOW).ok()).count();
+    let counted = 1 + without_memory(growing);
+    assert!(counted < 1_000, "no memory to grow");
+    assert_eq!(without_memory(|| registry.authorize_at(&requests[0], NOW)).unwrap_err().reason(), DenyReason::Internal);
+
+    assert!(registry.authorize_at(&denied, NOW).is_ok(), "and with memory it goes on");
+    assert_eq!(counted + growing(), 1_000, "what was counted is not lost");
 }
