@@ -166,6 +166,7 @@ impl<'p> Keys<'p> {
             rate_limit: u16::try_from(limit.unwrap_or(DEFAULT_RATE_LIMIT)).unwrap_or_default(),
             test_mode: test_mode.unwrap_or(false),
             enabled: enabled.unwrap_or(true),
+            position: 0,
             id: id?,
             store: self.shared(store?),
             details: Box::new(details),

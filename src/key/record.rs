@@ -31,6 +31,8 @@ pub(crate) struct Record {
     pub(crate) rate_limit: u16,
     pub(crate) test_mode: bool,
     pub(crate) enabled: bool,
+    /// Its place in the document, once it is in a table.
+    pub(crate) position: u32,
     pub(crate) id: KeyId,
     /// Shared by the keys of a store.
     pub(crate) store: Arc<Store>,

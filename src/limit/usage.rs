@@ -29,6 +29,8 @@ pub(crate) struct Account {
     number: u32,
     /// The block, once this version has found it.
     block: AtomicU32,
+    /// The log that was the last when this version looked: a [`Link`].
+    last: AtomicU32,
 }
 
 /// The admissions and the denials of one key.
@@ -48,7 +50,7 @@ pub(crate) struct OutOfMemory;
 
 impl Usages {
     pub(crate) fn new() -> Self {
-        let pieces = Pieces::new();
+        let pieces = Pieces::default();
         let unproved = pieces.take(TALLY);
         Self { pieces, unproved, next: AtomicU32::new(0) }
     }
@@ -60,7 +62,7 @@ impl Usages {
             number = self.pieces.take(1).map_or(0, |line| line * WORDS);
         }
         self.next.store(if number == 0 { 0 } else { number + 1 }, Ordering::Relaxed);
-        Account { number, block: AtomicU32::new(0) }
+        Account { number, block: AtomicU32::new(0), last: AtomicU32::new(0) }
     }
 
     #[inline]
@@ -94,7 +96,8 @@ fn tally(pieces: &Pieces, piece: Option<Piece>) -> Option<Tally<'_>> {
 
 impl Clone for Account {
     fn clone(&self) -> Self {
-        Self { number: self.number, block: AtomicU32::new(self.block.load(Ordering::Acquire)) }
+        let copy = |number: &AtomicU32| AtomicU32::new(number.load(Ordering::Acquire));
+        Self { number: self.number, block: copy(&self.block), last: copy(&self.last) }
     }
 }
 
@@ -102,10 +105,11 @@ impl<'a> Usage<'a> {
     /// Admits one request if the key's limit has room for it.
     #[inline]
     pub(crate) fn admit(self, limit: u32, clock: &impl Clock) -> Result<Verdict, OutOfMemory> {
-        let mut log = self.log()?;
+        let mut log = self.last().map_or_else(|| self.first(), Ok)?;
         loop {
             while let Some(next) = log.next(self.pieces) {
                 log = next?;
+                self.account.last.store(log.link, Ordering::Release);
             }
             match log.window().admit(limit, || clock.monotonic_us(), || clock.coarse_now()) {
                 Verdict::Outgrown => log = log.grow(self.pieces, limit)?,
@@ -117,7 +121,7 @@ impl<'a> Usage<'a> {
     /// Counts a denial, from the caller's own lane. Without memory it is not counted.
     #[inline]
     pub(crate) fn count_denial(self, lane: usize, reason: DenyReason) {
-        if let Ok(log) = self.log() {
+        if let Ok(log) = self.first() {
             log.count_denial(self.pieces, lane, (reason as usize).wrapping_sub(FIRST_PROVED));
         }
     }
@@ -144,12 +148,18 @@ impl<'a> Usage<'a> {
 
     /// The first log, which is made at first use.
     #[inline]
-    fn log(self) -> Result<Log<'a>, OutOfMemory> {
+    fn first(self) -> Result<Log<'a>, OutOfMemory> {
         let block = match self.account.block.load(Ordering::Acquire) {
             0 => self.find_block(true).ok_or(OutOfMemory)?,
             block => block,
         };
-        Log::at(self.pieces, block, FIRST).ok_or(OutOfMemory)
+        Log::at(self.pieces, block).ok_or(OutOfMemory)
+    }
+
+    /// The last log, if this version has seen it.
+    #[inline]
+    fn last(self) -> Option<Log<'a>> {
+        Log::at(self.pieces, Some(self.account.last.load(Ordering::Acquire)).filter(|link| *link != 0)?)
     }
 
     /// The block that all versions of the key share, made if it must be.
@@ -159,7 +169,7 @@ impl<'a> Usage<'a> {
         let shared = self.pieces.get(number / WORDS, 1)?.get((number % WORDS) as usize)?;
         let mut block = piece_of(shared.load(Ordering::Acquire)).filter(|block| *block != 0);
         if block.is_none() && make {
-            let new = self.pieces.take(lines(FIRST))?;
+            let new = self.pieces.take(lines(BLOCK))?;
             let linked = shared.compare_exchange(0, u64::from(new), Ordering::AcqRel, Ordering::Acquire);
             block = linked.map_or_else(piece_of, |_| Some(new));
         }
@@ -168,16 +178,19 @@ impl<'a> Usage<'a> {
     }
 
     fn logs(self) -> impl Iterator<Item = Log<'a>> {
-        let first = self.find_block(false).and_then(|block| Log::at(self.pieces, block, FIRST));
+        let first = self.find_block(false).and_then(|block| Log::at(self.pieces, block));
         std::iter::successors(first, move |log| log.next(self.pieces)?.ok())
     }
 }
 
-/// The slots of a block.
-const FIRST: u32 = 8;
+/// A log's piece, and in the upper four bits how many slots it has: a place in [`SLOTS`].
+type Link = u32;
 
-/// The sizes of rings that follow.
-const RINGS: [u32; 4] = [16, 64, 256, 1_024];
+/// How many slots a log has: a block's first.
+const SLOTS: [u32; 5] = [BLOCK, 16, 64, 256, 1_024];
+const BLOCK: u32 = 8;
+
+const PIECE_BITS: u32 = 28;
 
 /// The lines of a log with so many slots.
 const fn lines(slots: u32) -> u32 {
@@ -195,19 +208,21 @@ struct Log<'a> {
     tail: &'a AtomicU64,
     /// How many admissions were copied from the previous log.
     carried: &'a AtomicU64,
-    /// The larger log that this one was sealed for: its slots, and its piece in the lower half.
+    /// The [`Link`] of the larger log that this one was sealed for, or 0.
     next: &'a AtomicU64,
     /// In a key's first log, its denials: a piece of one line, and in the upper half a tally's.
     denied: &'a AtomicU64,
     slots: &'a [AtomicU64],
+    link: Link,
 }
 
 impl<'a> Log<'a> {
     #[inline]
-    fn at(pieces: &'a Pieces, piece: Piece, slots: u32) -> Option<Self> {
-        match pieces.get(piece, lines(slots) as usize)? {
+    fn at(pieces: &'a Pieces, link: Link) -> Option<Self> {
+        let slots = SLOTS.get((link >> PIECE_BITS) as usize)?;
+        match pieces.get(link & ((1 << PIECE_BITS) - 1), lines(*slots) as usize)? {
             [head, tail, carried, next, denied, _, _, _, slots @ ..] => {
-                Some(Self { head, tail, carried, next, denied, slots })
+                Some(Self { head, tail, carried, next, denied, slots, link })
             }
             _ => None,
         }
@@ -222,13 +237,12 @@ impl<'a> Log<'a> {
     fn next(self, pieces: &'a Pieces) -> Option<Result<Self, OutOfMemory>> {
         match self.next.load(Ordering::Acquire) {
             0 => None,
-            link => Some(Self::linked(pieces, link).ok_or(OutOfMemory)),
+            link => Some(Self::linked(pieces, link)),
         }
     }
 
-    fn linked(pieces: &'a Pieces, link: u64) -> Option<Self> {
-        let (slots, piece) = halves(link);
-        Self::at(pieces, piece, slots)
+    fn linked(pieces: &'a Pieces, link: u64) -> Result<Self, OutOfMemory> {
+        u32::try_from(link).ok().and_then(|link| Self::at(pieces, link)).ok_or(OutOfMemory)
     }
 
     /// Seals this log and returns the next one, with more slots.
@@ -238,19 +252,18 @@ impl<'a> Log<'a> {
         let own = u32::try_from(self.slots.len()).unwrap_or(u32::MAX);
         // Of a seldom used key the limit says little, so not too large at once.
         let wanted = limit.clamp(own, own.saturating_mul(4) - 1);
-        let size = RINGS.into_iter().find(|slots| *slots > wanted).ok_or(OutOfMemory)?;
+        let (size, slots) = (0..).zip(SLOTS).find(|(_, slots)| *slots > wanted).ok_or(OutOfMemory)?;
         if let Some(next) = self.next(pieces) {
             return next;
         }
-        let piece = pieces.take(lines(size)).ok_or(OutOfMemory)?;
-        let log = Self::at(pieces, piece, size).ok_or(OutOfMemory)?;
+        let link = size << PIECE_BITS | pieces.take(lines(slots)).ok_or(OutOfMemory)?;
+        let log = Self::at(pieces, link).ok_or(OutOfMemory)?;
         // No other thread sees it yet.
         self.window().last().for_each(|time| log.window().restore(time));
         log.carried.store(log.window().admitted(), Ordering::Relaxed);
-        let link = u64::from(size) << 32 | u64::from(piece);
-        match self.next.compare_exchange(0, link, Ordering::AcqRel, Ordering::Acquire) {
+        match self.next.compare_exchange(0, u64::from(link), Ordering::AcqRel, Ordering::Acquire) {
             Ok(_) => Ok(log),
-            Err(other) => Self::linked(pieces, other).ok_or(OutOfMemory),
+            Err(other) => Self::linked(pieces, other),
         }
     }
 

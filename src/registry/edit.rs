@@ -98,6 +98,7 @@ impl<'r> Edit<'r> {
             rate_limit: check_rate_limit(spec.rate_limit)?,
             test_mode: spec.test_mode,
             enabled: true,
+            position: 0,
             id: draw_id()?,
             store: Arc::new(parse_store(&spec.store).map_err(|error| error.in_member("store"))?),
             details: Box::new(details),

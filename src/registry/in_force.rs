@@ -91,7 +91,7 @@ impl Registry {
             let revoked_at = was.or(is);
             match (known, to) {
                 (known, Some(key)) => {
-                    let known = known.map(|known| (known.account.clone(), known.position));
+                    let known = known.map(|known| (known.account.clone(), known.record.position));
                     let (account, position) = known.unwrap_or_else(|| (self.usages.open(), state.position()));
                     state.append(&table, key, &self.policy, account, position);
                 }

@@ -231,7 +231,7 @@ impl Registry {
         let wanted = |key: &&Credential| store.is_none_or(|store| key.record.store.is(store.as_bytes()));
         let mut keys: Vec<_> = table.keys().filter(wanted).collect();
         drop(state); // held until here, so that no change is seen half done
-        keys.sort_by_key(|key| key.position);
+        keys.sort_by_key(|key| key.record.position);
         keys.into_iter().map(|key| self.describe(&key.record, Some(&key.account))).collect()
     }
 

@@ -7,7 +7,7 @@ use super::ids::Ids;
 use super::restriction::Restriction;
 use super::table::{Credential, Number, Table};
 use crate::error::Error;
-use crate::key::{Digest, KeyEntry, OptionalTime};
+use crate::key::{Digest, KeyEntry, OptionalTime, Record};
 use crate::limit::Account;
 use crate::policy::Policy;
 use crate::sync::hazard::Retired;
@@ -40,7 +40,7 @@ pub(super) struct State {
 impl State {
     /// The state of a forked process. Its table counts as full, since an append may have been under way.
     pub(super) fn of(table: &Table, parents: Option<&Self>) -> Self {
-        let last_position = table.keys().map(|key| key.position).max().unwrap_or(0);
+        let last_position = table.keys().map(|key| key.record.position).max().unwrap_or(0);
         let (mut withheld, revoked) =
             parents.map(|parents| (parents.withheld.clone(), parents.revoked.clone())).unwrap_or_default();
         // What the parent's threads were about to write has no owner here.
@@ -150,14 +150,13 @@ pub(super) fn build(keys: Vec<KeyEntry>, policy: &Policy, account_of: impl Fn(&K
 
 /// A credential for each of a key's secrets: the current one, and a retiring one until its grace period ends.
 fn credentials(key: KeyEntry, policy: &Policy, account: Account, position: u32) -> impl Iterator<Item = Credential> {
-    let record = key.record;
+    let record = Record { position, ..key.record };
     let until = record.details.retiring.as_deref().map(|retiring| (retiring.digest, retiring.until));
     let current = Credential {
         digest: key.digest,
         scopes: policy.close(record.details.scopes),
         ends_at: record.details.expires_at.or_never(),
         account,
-        position,
         is_revoked: record.details.revoked_at.is_set(),
         record,
     };

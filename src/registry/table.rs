@@ -23,8 +23,6 @@ pub(crate) struct Credential {
     /// Denied from this time on; `i64::MAX` if never. For a retiring secret, its end of grace or the key's expiry.
     pub(crate) ends_at: i64,
     pub(crate) account: Account,
-    /// The key's place in the document.
-    pub(crate) position: u32,
     pub(crate) is_revoked: bool,
     pub(crate) record: Record,
 }
@@ -100,7 +98,7 @@ impl Table {
     /// The same, in the order of the document.
     pub(crate) fn in_order(&self) -> Vec<&Credential> {
         let mut keys: Vec<_> = self.keys().collect();
-        keys.sort_by_key(|key| key.position);
+        keys.sort_by_key(|key| key.record.position);
         keys
     }
 
@@ -185,7 +183,7 @@ mod tests {
         let key = document::parse_records(json.as_bytes(), &Policy::default(), |_| Ok(())).unwrap().remove(0);
         let account = Usages::new().open();
         let (digest, record) = (key.digest, key.record);
-        Credential { digest, scopes: ScopeSet::EMPTY, ends_at: 0, account, position: 1, is_revoked: false, record }
+        Credential { digest, scopes: ScopeSet::EMPTY, ends_at: 0, account, is_revoked: false, record }
     }
 
     /// A digest that differs in any one bit, where it is looked up or in the last byte, is another.
