@@ -17,7 +17,10 @@ use crate::sync::atomics::{AtomicU64, Ordering};
 /// The usage of all keys of a registry, and the denials that are not attributable to one.
 pub(crate) struct Usages {
     pieces: Pieces,
+    /// A tally of denials that are not attributable to a key.
     unproved: Option<Piece>,
+    /// A line for each of the first lanes.
+    gathered: Option<Piece>,
     /// The next account's number.
     next: AtomicU32,
 }
@@ -37,6 +40,7 @@ pub(crate) struct Account {
 #[derive(Clone, Copy)]
 pub(crate) struct Usage<'a> {
     pieces: &'a Pieces,
+    gathered: Option<Piece>,
     account: &'a Account,
 }
 
@@ -51,8 +55,8 @@ pub(crate) struct OutOfMemory;
 impl Usages {
     pub(crate) fn new() -> Self {
         let pieces = Pieces::default();
-        let unproved = pieces.take(TALLY);
-        Self { pieces, unproved, next: AtomicU32::new(0) }
+        let (unproved, gathered) = (pieces.take(TALLY), pieces.take(GATHERING));
+        Self { pieces, unproved, gathered, next: AtomicU32::new(0) }
     }
 
     /// The account of a new key. Only the writer opens one.
@@ -67,19 +71,23 @@ impl Usages {
 
     #[inline]
     pub(crate) fn of<'a>(&'a self, account: &'a Account) -> Usage<'a> {
-        Usage { pieces: &self.pieces, account }
+        Usage { pieces: &self.pieces, gathered: self.gathered, account }
     }
 
     /// Counts a denial that is not attributable to a key, from the caller's own lane.
     #[inline]
     pub(crate) fn count_unproved(&self, lane: usize, reason: DenyReason) {
-        if let Some(tally) = tally(&self.pieces, self.unproved) {
+        if let Some(tally) = self.tally() {
             tally.add(lane, reason as usize);
         }
     }
 
     pub(crate) fn unproved(&self) -> [u64; CELLS] {
-        tally(&self.pieces, self.unproved).map(Tally::sums).unwrap_or_default()
+        self.tally().map(Tally::sums).unwrap_or_default()
+    }
+
+    fn tally(&self) -> Option<Tally<'_>> {
+        self.pieces.get(self.unproved?, tally::LINES).map(Tally)
     }
 }
 
@@ -87,12 +95,10 @@ impl Usages {
 const WORDS: u32 = 8;
 /// The lines of a tally.
 const TALLY: u32 = 9;
+/// How many lanes gather denials before they are added to their key's.
+const GATHERING: u32 = 8;
 
 const _: () = assert!(WORDS as usize == LINE && TALLY as usize == tally::LINES);
-
-fn tally(pieces: &Pieces, piece: Option<Piece>) -> Option<Tally<'_>> {
-    pieces.get(piece?, tally::LINES).map(Tally)
-}
 
 impl Clone for Account {
     fn clone(&self) -> Self {
@@ -119,11 +125,44 @@ impl<'a> Usage<'a> {
     }
 
     /// Counts a denial, from the caller's own lane. Without memory it is not counted.
+    ///
+    /// The lane gathers denials of one key for one reason, with plain stores, since it is the caller's own: a flood on one key
+    /// costs other cores nothing.
     #[inline]
-    pub(crate) fn count_denial(self, lane: usize, reason: DenyReason) {
-        if let Ok(log) = self.first() {
-            log.count_denial(self.pieces, lane, (reason as usize).wrapping_sub(FIRST_PROVED));
+    pub(crate) fn count_denial(self, lane: usize, reason: DenyReason) -> Option<()> {
+        let cell = (reason as usize).wrapping_sub(FIRST_PROVED);
+        let own = u64::from(self.account.number) << 32 | cell as u64;
+        if lane >= GATHERING as usize {
+            return self.add_denials(own, 1);
         }
+        let (of, count) = self.gathered(lane)?;
+        let (before, gathered) = (of.load(Ordering::Relaxed), count.load(Ordering::Relaxed));
+        if before == own {
+            count.store(gathered.wrapping_add(1), Ordering::Relaxed);
+            return Some(());
+        }
+        count.store(1, Ordering::Relaxed);
+        of.store(own, Ordering::Relaxed);
+        self.add_denials(before, gathered)
+    }
+
+    /// What a lane gathers: an account's number with the denial's cell in the lower half, and how many.
+    #[inline]
+    fn gathered(self, lane: usize) -> Option<(&'a AtomicU64, &'a AtomicU64)> {
+        let lines = self.pieces.get(self.gathered?, GATHERING as usize)?;
+        Some((lines.get(lane * LINE)?, lines.get(lane * LINE + 1)?))
+    }
+
+    /// Adds to the denials of any key.
+    #[inline(never)]
+    fn add_denials(self, of: u64, count: u64) -> Option<()> {
+        let (number, cell) = halves(of);
+        if number == 0 {
+            return None; // nothing was gathered yet
+        }
+        let log = Log::at(self.pieces, block(self.pieces, number, true)?)?;
+        log.denials(self.pieces, true)?.get(cell as usize)?.fetch_add(count, Ordering::Relaxed);
+        Some(())
     }
 
     /// How often the key was admitted.
@@ -133,10 +172,19 @@ impl<'a> Usage<'a> {
 
     /// How often the key was denied, by reason number.
     pub(crate) fn denied(self) -> [u64; DENY_REASONS] {
-        let sums = self.logs().next().map(|log| log.denials(self.pieces)).unwrap_or_default();
         let mut denied = [0; DENY_REASONS];
-        for (count, sum) in denied.iter_mut().skip(FIRST_PROVED).zip(sums) {
-            *count = sum;
+        let mut add = |cell: usize, count: u64| {
+            denied.iter_mut().skip(FIRST_PROVED).nth(cell).into_iter().for_each(|sum| *sum += count);
+        };
+        let counts = self.logs().next().and_then(|log| log.denials(self.pieces, false));
+        for (cell, count) in counts.into_iter().flatten().enumerate() {
+            add(cell, count.load(Ordering::Relaxed));
+        }
+        for (of, count) in (0..GATHERING as usize).filter_map(|lane| self.gathered(lane)) {
+            let (number, cell) = halves(of.load(Ordering::Relaxed));
+            if number == self.account.number {
+                add(cell as usize, count.load(Ordering::Relaxed));
+            }
         }
         denied
     }
@@ -162,24 +210,30 @@ impl<'a> Usage<'a> {
         Log::at(self.pieces, Some(self.account.last.load(Ordering::Acquire)).filter(|link| *link != 0)?)
     }
 
-    /// The block that all versions of the key share, made if it must be.
     #[cold]
     fn find_block(self, make: bool) -> Option<Piece> {
-        let number = self.account.number;
-        let shared = self.pieces.get(number / WORDS, 1)?.get((number % WORDS) as usize)?;
-        let mut block = piece_of(shared.load(Ordering::Acquire)).filter(|block| *block != 0);
-        if block.is_none() && make {
-            let new = self.pieces.take(lines(BLOCK))?;
-            let linked = shared.compare_exchange(0, u64::from(new), Ordering::AcqRel, Ordering::Acquire);
-            block = linked.map_or_else(piece_of, |_| Some(new));
-        }
-        self.account.block.store(block?, Ordering::Release);
-        block
+        let found = block(self.pieces, self.account.number, make);
+        self.account.block.store(found?, Ordering::Release);
+        found
     }
 
     fn logs(self) -> impl Iterator<Item = Log<'a>> {
         let first = self.find_block(false).and_then(|block| Log::at(self.pieces, block));
         std::iter::successors(first, move |log| log.next(self.pieces)?.ok())
+    }
+}
+
+/// The block that all versions of a key share, by the number of its account; made if it must be.
+fn block(pieces: &Pieces, number: u32, make: bool) -> Option<Piece> {
+    let shared = pieces.get(number / WORDS, 1)?.get((number % WORDS) as usize)?;
+    match shared.load(Ordering::Acquire) {
+        0 if make => {
+            let new = pieces.take(lines(BLOCK))?;
+            let linked = shared.compare_exchange(0, u64::from(new), Ordering::AcqRel, Ordering::Acquire);
+            linked.map_or_else(|other| u32::try_from(other).ok(), |_| Some(new))
+        }
+        0 => None,
+        block => u32::try_from(block).ok(),
     }
 }
 
@@ -197,10 +251,6 @@ const fn lines(slots: u32) -> u32 {
     1 + slots / WORDS
 }
 
-fn piece_of(word: u64) -> Option<Piece> {
-    u32::try_from(word).ok()
-}
-
 /// A log of admissions in a piece of memory: a line for its state, and the slots.
 #[derive(Clone, Copy)]
 struct Log<'a> {
@@ -210,7 +260,7 @@ struct Log<'a> {
     carried: &'a AtomicU64,
     /// The [`Link`] of the larger log that this one was sealed for, or 0.
     next: &'a AtomicU64,
-    /// In a key's first log, its denials: a piece of one line, and in the upper half a tally's.
+    /// In a key's first log, the piece of its denials: one line.
     denied: &'a AtomicU64,
     slots: &'a [AtomicU64],
     link: Link,
@@ -267,44 +317,14 @@ impl<'a> Log<'a> {
         }
     }
 
-    /// Counts in one line, until two threads meet there: then in a tally, where each has its own.
-    #[inline]
-    fn count_denial(self, pieces: &Pieces, lane: usize, cell: usize) -> Option<()> {
-        let (tally, line) = halves(self.denied.load(Ordering::Acquire));
-        if tally != 0 {
-            pieces.get(tally, tally::LINES).map(Tally)?.add(lane, cell);
-            return Some(());
+    /// The counts of denials, made if they must be.
+    fn denials(self, pieces: &'a Pieces, make: bool) -> Option<&'a [AtomicU64]> {
+        let mut piece = self.denied.load(Ordering::Acquire);
+        if piece == 0 && make {
+            let new = u64::from(pieces.take(1)?);
+            piece = self.denied.compare_exchange(0, new, Ordering::AcqRel, Ordering::Acquire).err().unwrap_or(new);
         }
-        let line = if line == 0 { self.add_piece(pieces, 1, 0)?.1 } else { line };
-        let count = pieces.get(line, 1)?.get(cell)?;
-        let before = count.load(Ordering::Relaxed);
-        let counted = count.compare_exchange(before, before.wrapping_add(1), Ordering::Relaxed, Ordering::Relaxed);
-        if counted.is_err() {
-            count.fetch_add(1, Ordering::Relaxed);
-            self.add_piece(pieces, TALLY, 32)?;
-        }
-        Some(())
-    }
-
-    /// Takes a piece for denials and links it in one half of the word, unless there is one; gives both halves.
-    #[cold]
-    fn add_piece(self, pieces: &Pieces, lines: u32, shift: u32) -> Option<(Piece, Piece)> {
-        let new = u64::from(pieces.take(lines)?) << shift;
-        let linked = self.denied.fetch_update(Ordering::AcqRel, Ordering::Acquire, |word| {
-            (word >> shift & u64::from(u32::MAX) == 0).then_some(word | new)
-        });
-        Some(halves(linked.map_or_else(|word| word, |word| word | new)))
-    }
-
-    fn denials(self, pieces: &Pieces) -> [u64; CELLS] {
-        let (tally, line) = halves(self.denied.load(Ordering::Acquire));
-        let mut sums =
-            pieces.get(tally, tally::LINES).filter(|_| tally != 0).map(Tally).map(Tally::sums).unwrap_or_default();
-        let counts = pieces.get(line, 1).filter(|_| line != 0).unwrap_or_default();
-        for (sum, count) in sums.iter_mut().zip(counts) {
-            *sum = sum.wrapping_add(count.load(Ordering::Relaxed));
-        }
-        sums
+        pieces.get(u32::try_from(piece).ok().filter(|piece| *piece != 0)?, 1)
     }
 }
 
@@ -316,6 +336,7 @@ fn halves(word: u64) -> (u32, u32) {
 }
 
 #[cfg(test)]
+#[allow(clippy::indexing_slicing, reason = "a test that meets something unexpected has failed")]
 mod tests {
     use super::*;
     use crate::clock::Now;
@@ -499,21 +520,28 @@ mod tests {
         assert_eq!(key.usages.of(&key.usages.open()).admitted(), 0, "another key's");
     }
 
-    /// Whatever the threads do to each other's counting, from the line to the tally, no denial is lost. Every thread has a
-    /// lane of its own, as readers do.
+    /// Every thread has a lane of its own, as readers do, and turns from key to key.
     #[test]
     fn every_denial_is_counted() {
         for threads in [1, 2, 8, 12] {
-            let key = Key::new();
+            let usages = Usages::new();
+            let accounts: Vec<Account> = (0..3).map(|_| usages.open()).collect();
             std::thread::scope(|scope| {
                 for lane in 0..threads {
-                    let usage = key.usage();
-                    scope.spawn(move || (0..20_000).for_each(|_| usage.count_denial(lane, DenyReason::RateLimited)));
+                    let (usages, accounts) = (&usages, &accounts);
+                    scope.spawn(move || {
+                        for n in 0..3_000 {
+                            let reason = if n % 2 == 0 { DenyReason::RateLimited } else { DenyReason::RevokedKey };
+                            usages.of(&accounts[n / 7 % 3]).count_denial(lane, reason);
+                        }
+                    });
                 }
             });
-            let denied = key.usage().denied();
-            assert_eq!(denied.get(DenyReason::RateLimited as usize), Some(&(threads as u64 * 20_000)));
-            assert_eq!(denied.iter().sum::<u64>(), threads as u64 * 20_000);
+            for (reason, other) in [(DenyReason::RateLimited, 0), (DenyReason::RevokedKey, 1)] {
+                let expected = (0..3).map(|key| (0..3_000).filter(|n| n % 2 == other && n / 7 % 3 == key).count());
+                let denied = accounts.iter().map(|account| usages.of(account).denied()[reason as usize]);
+                assert!(denied.eq(expected.map(|count| (count * threads) as u64)), "{reason} {threads}");
+            }
         }
     }
 
