@@ -150,7 +150,7 @@ fn decide(
     let Some(key) = table.find(&digest) else {
         return deny(registry, lane, DenyReason::UnknownKey, None);
     };
-    let proved = |reason, scope| deny(registry, lane, reason, Some((key, Decision::of(key, scope))));
+    let proved = |reason, scope| deny(registry, lane, reason, Some((key, scope, 0)));
     if key.is_revoked {
         return proved(DenyReason::RevokedKey, None);
     }
@@ -181,8 +181,7 @@ fn decide(
             Ok(Grant { decision: Decision::counted(key, need, remaining, frees_in_us) })
         }
         Ok(Verdict::Refused { wait_us }) => {
-            let decision = Decision::counted(key, need, 0, wait_us);
-            deny(registry, lane, DenyReason::RateLimited, Some((key, decision)))
+            deny(registry, lane, DenyReason::RateLimited, Some((key, Some(need.scope), whole_seconds(wait_us))))
         }
         Ok(Verdict::Outgrown | Verdict::OutOfTime) | Err(_) => deny(registry, lane, DenyReason::Internal, None),
     }
@@ -218,22 +217,27 @@ fn prepare<'r>(
     Prepared { table, digest, is_alphanumeric, need }
 }
 
-/// Counts a denial and describes it: by the decision only if the key's secret was proved.
+/// Counts a denial and describes it: with the key, the scope and the seconds to wait only if the key's secret was proved.
 #[inline]
 fn deny(
     registry: &Registry,
     lane: usize,
     reason: DenyReason,
-    of: Option<(&Credential, Decision)>,
+    of: Option<(&Credential, Option<Scope>, u32)>,
 ) -> Result<Grant, Denial> {
-    let Some((key, decision)) = of else {
+    let Some((key, scope, reset_s)) = of else {
         registry.count_unproved(lane, reason);
         return Err(Denial::of(reason));
     };
     registry.usage(key).count_denial(lane, reason);
-    let scope = decision.scope.filter(|_| reason.status() == 403); // the one that the client is told
-    let scope_name = scope.map_or(ScopeName::EMPTY, |scope| registry.policy().scope_name(scope));
-    Err(Denial { reason, decision, scope_name })
+    let limit = if reason == DenyReason::RateLimited { u32::from(key.record.rate_limit) } else { 0 };
+    let told = scope.filter(|_| reason.status() == 403);
+    let scope_name = told.map_or(ScopeName::EMPTY, |scope| registry.policy().scope_name(scope));
+    Err(Denial { reason, decision: Decision { limit, reset_s, ..Decision::of(key, scope) }, scope_name })
+}
+
+fn whole_seconds(us: u64) -> u32 {
+    u32::try_from(us.div_ceil(1_000_000)).unwrap_or(u32::MAX)
 }
 
 impl Decision {
@@ -249,7 +253,7 @@ impl Decision {
         Self {
             limit: u32::from(key.record.rate_limit),
             remaining,
-            reset_s: u32::try_from(frees_in_us.div_ceil(1_000_000)).unwrap_or(u32::MAX),
+            reset_s: whole_seconds(frees_in_us),
             ..Self::of(key, Some(need.scope))
         }
     }
