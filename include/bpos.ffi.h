@@ -860,7 +860,7 @@ bpos_status bpos_key_get(const struct bpos_registry *registry,
 
 /**
  * Returns the records of a store's keys, or of all keys, as a JSON array in the order of the document. Each is as from
- * bpos_key_get(). The cost grows with the registry, not only with the answer.
+ * bpos_key_get(). See bpos_key_list_page() for registries with many keys.
  *
  * registry: NULL is misuse.
  * store, store_len: the store's whole name. NULL and 0 for all stores; an empty store that is not NULL has no keys, and
@@ -875,6 +875,29 @@ bpos_status bpos_key_list(const struct bpos_registry *registry,
                           size_t store_len,
                           struct bpos_buffer *out,
                           struct bpos_error *error);
+
+/**
+ * Returns the first records of those that bpos_key_list() returns, or the first behind a key: a page, whose cost does not grow
+ * with the registry. A key that is created meanwhile is behind all others, so whoever goes on from the last id of each page
+ * sees every key once that was there throughout.
+ *
+ * registry, store, store_len, error: as for bpos_key_list().
+ * after, after_len: the id of the key behind which the page begins, which may be one of another store; NULL and 0 for the
+ *   first page.
+ * most: how many records to return at most.
+ * out: set to the JSON array, empty behind the last key, which the caller frees with bpos_buffer_free(); to {NULL, 0} on
+ *   failure. NULL is misuse.
+ *
+ * Returns BPOS_OK; BPOS_ERR_NOT_FOUND if no key has the id, perhaps no longer: begin again; BPOS_ERR_LIMIT if memory ran out.
+ */
+bpos_status bpos_key_list_page(const struct bpos_registry *registry,
+                               const char *store,
+                               size_t store_len,
+                               const char *after,
+                               size_t after_len,
+                               size_t most,
+                               struct bpos_buffer *out,
+                               struct bpos_error *error);
 
 /**
  * Wipes and frees what a buffer holds, and sets it to {NULL, 0}. The struct itself stays the caller's.

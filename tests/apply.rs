@@ -31,6 +31,17 @@ fn records_are_added_and_replaced_at_once() {
 }
 
 #[test]
+fn a_key_that_moves_to_another_store_is_listed_there_in_its_place() {
+    let registry = registry_of(&[record(1), record(2), record(3)]);
+    let ids = |store| registry.list(Some(store)).into_iter().map(|key| key.id).collect::<Vec<_>>();
+    registry.apply(&array(&[record_with(3, &json!({"store": "other"}))])).unwrap();
+    registry.apply(&array(&[record_with(2, &json!({"store": "other"}))])).unwrap();
+    assert_eq!((ids("yourstore"), ids("other")), (vec!["key_1".into()], vec!["key_2".into(), "key_3".into()]));
+    registry.apply(&array(&[record(2)])).unwrap();
+    assert_eq!((ids("yourstore"), ids("other")), (vec!["key_1".into(), "key_2".into()], vec!["key_3".into()]));
+}
+
+#[test]
 fn one_bad_record_among_many_leaves_everything_as_it_was() {
     let revoked = json!({"revoked_at": "2026-11-01T00:00:00.000Z"});
     let retiring = |number| json!({"retiring": {"sha256": digest(number), "until": "2099-01-01T00:00:00.000Z"}});

@@ -646,6 +646,50 @@ fn ids(registry: &Registry) -> Vec<String> {
     registry.list(None).into_iter().map(|key| key.id).collect()
 }
 
+/// Every store's list, and every list in pages, is what a filter of the whole list gives.
+fn assert_listed_by_store_and_page(registry: &Registry, all: &[bpos::KeyRecord]) {
+    let mut stores: Vec<Option<&str>> = all.iter().map(|key| Some(key.store.as_str())).collect();
+    stores.sort_unstable();
+    stores.dedup();
+    for store in stores.into_iter().chain([None, Some("no such store"), Some("")]) {
+        let expected: Vec<_> = all.iter().filter(|key| store.is_none_or(|store| key.store == store)).cloned().collect();
+        assert_eq!(registry.list(store), expected, "{store:?}");
+        for most in [1, 3] {
+            let mut pages: Vec<bpos::KeyRecord> = Vec::new();
+            loop {
+                let page = registry.list_page(store, pages.last().map(|key| key.id.as_str()), most).unwrap();
+                assert!(page.len() <= most);
+                if page.is_empty() {
+                    break;
+                }
+                pages.extend(page);
+            }
+            assert_eq!(pages, expected, "{store:?}, {most} a page");
+        }
+    }
+}
+
+/// A page goes on behind a key wherever that is, even in another store.
+#[test]
+fn a_page_begins_behind_its_key() {
+    let other = |number| record_with(number, &json!({"store": "other"}));
+    both(&document(4, &[record(3), other(1), record(2)]), |registry| {
+        let page = |store, after| {
+            registry.list_page(store, after, 10).map(|keys| keys.into_iter().map(|key| key.id).collect())
+        };
+        let page = |store, after| page(store, after).unwrap_or_else(|error: bpos::Error| vec![error.to_string()]);
+        assert_eq!(page(None, Some("key_3")), ["key_1", "key_2"]);
+        assert_eq!(page(Some("yourstore"), Some("key_1")), ["key_2"]);
+        assert_eq!(page(Some("other"), Some("key_1")), [""; 0]);
+        assert_eq!(page(None, Some("key_9")), [r#"no key has the id "key_9""#]);
+        assert_eq!(registry.list_page(None, None, 0).unwrap(), []);
+        registry.revoke("key_1").unwrap();
+        registry.remove("key_1").unwrap();
+        assert_eq!(page(None, Some("key_1")), [r#"no key has the id "key_1""#]);
+        assert_eq!(page(Some("other"), None), [""; 0]);
+    });
+}
+
 #[test]
 fn a_key_that_is_not_there_is_not_found() {
     both(&document(4, &[record(1)]), |registry| {
@@ -1602,6 +1646,7 @@ impl World {
             }
             let keys = registry.list(None);
             assert_eq!(keys.len(), self.model.keys.len());
+            assert_listed_by_store_and_page(registry, &keys);
             for (found, known) in keys.iter().zip(&self.model.keys) {
                 let used = used.get(&known.id).cloned().unwrap_or_default();
                 assert_eq!((&found.id, &found.name, found.store.as_str()), (&known.id, &known.name, known.store));

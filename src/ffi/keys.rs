@@ -289,7 +289,7 @@ pub unsafe extern "C" fn bpos_key_get(
 }
 
 /// Returns the records of a store's keys, or of all keys, as a JSON array in the order of the document. Each is as from
-/// bpos_key_get(). The cost grows with the registry, not only with the answer.
+/// bpos_key_get(). See bpos_key_list_page() for registries with many keys.
 ///
 /// registry: NULL is misuse.
 /// store, store_len: the store's whole name. NULL and 0 for all stores; an empty store that is not NULL has no keys, and
@@ -309,11 +309,41 @@ pub unsafe extern "C" fn bpos_key_list(
     // SAFETY: as the caller of every export promises.
     unsafe {
         answer(registry, out, error, |registry| {
-            let records = match bytes(store, store_len, "store")?.map(std::str::from_utf8) {
-                None => registry.list(None),
-                Some(Ok(store)) => registry.list(Some(store)),
-                Some(Err(_)) => Vec::new(),
-            };
+            let records = registry.list(bytes(store, store_len, "store")?.map(store_name));
+            Ok(KeyRecord::list_to_json(&records)?.into())
+        })
+    }
+}
+
+/// Returns the first records of those that bpos_key_list() returns, or the first behind a key: a page, whose cost does not grow
+/// with the registry. A key that is created meanwhile is behind all others, so whoever goes on from the last id of each page
+/// sees every key once that was there throughout.
+///
+/// registry, store, store_len, error: as for bpos_key_list().
+/// after, after_len: the id of the key behind which the page begins, which may be one of another store; NULL and 0 for the
+///   first page.
+/// most: how many records to return at most.
+/// out: set to the JSON array, empty behind the last key, which the caller frees with bpos_buffer_free(); to {NULL, 0} on
+///   failure. NULL is misuse.
+///
+/// Returns BPOS_OK; BPOS_ERR_NOT_FOUND if no key has the id, perhaps no longer: begin again; BPOS_ERR_LIMIT if memory ran out.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn bpos_key_list_page(
+    registry: *const bpos_registry,
+    store: *const c_char,
+    store_len: usize,
+    after: *const c_char,
+    after_len: usize,
+    most: usize,
+    out: *mut bpos_buffer,
+    error: *mut bpos_error,
+) -> bpos_status {
+    // SAFETY: as the caller of every export promises.
+    unsafe {
+        answer(registry, out, error, |registry| {
+            let store = bytes(store, store_len, "store")?.map(store_name);
+            let after = bytes(after, after_len, "after")?.map(text);
+            let records = registry.list_page(store, after.as_deref(), most)?;
             Ok(KeyRecord::list_to_json(&records)?.into())
         })
     }
@@ -338,6 +368,11 @@ unsafe fn change_key(
             Ok(change(registry, &text(required(id, id_len, "id")?))?)
         })
     }
+}
+
+/// A store's name. What is not UTF-8 is no store's.
+fn store_name(store: &[u8]) -> &str {
+    std::str::from_utf8(store).unwrap_or_default()
 }
 
 /// An id as text. Invalid UTF-8 becomes a text that is no id: ids are ASCII.

@@ -51,8 +51,8 @@ pub use constants::{
 };
 pub use error::bpos_error;
 pub use keys::{
-    bpos_key_create, bpos_key_disable, bpos_key_enable, bpos_key_get, bpos_key_list, bpos_key_remove, bpos_key_revoke,
-    bpos_key_rotate, bpos_key_update, bpos_registry_edit,
+    bpos_key_create, bpos_key_disable, bpos_key_enable, bpos_key_get, bpos_key_list, bpos_key_list_page,
+    bpos_key_remove, bpos_key_revoke, bpos_key_rotate, bpos_key_update, bpos_registry_edit,
 };
 pub use registry::{
     bpos_registry, bpos_registry_apply, bpos_registry_close, bpos_registry_export, bpos_registry_from_json,

@@ -80,6 +80,11 @@ const EXPORTS: &[(&str, Call)] = &[
         // SAFETY: as above.
         filling(|out, error| unsafe { bpos_key_list(fixture.registry, ptr::null(), 0, out, error) });
     }),
+    ("bpos_key_list_page", |fixture| {
+        let none = ptr::null();
+        // SAFETY: as above.
+        filling(|out, error| unsafe { bpos_key_list_page(fixture.registry, none, 0, none, 0, 9, out, error) });
+    }),
     ("bpos_key_remove", |fixture| {
         // SAFETY: as above.
         failing(|error| unsafe { bpos_key_remove(fixture.registry, pointer(ID), ID.len(), error) });

@@ -104,7 +104,7 @@ impl Registry {
         next.extend(changes.iter().map(|change| (change.id, change.to.clone())));
         let added = changes.iter().filter(|change| state.ids.get(&table, &change.id).is_none());
         let added: Vec<_> = added.filter_map(|change| change.to.as_ref()).collect();
-        let known = table.in_order();
+        let known: Vec<_> = state.keys(&table, 0, None).collect();
         drop(state); // held until here: what other edits take from now on is not among the keys
         let written = self.write(path, &known, &next, &added, lock);
         drop(known);

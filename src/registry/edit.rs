@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::ids::unknown;
 use super::live::Registry;
 use super::state::State;
 use super::table::Table;
@@ -12,7 +13,7 @@ use crate::json::document::MAX_KEYS;
 use crate::key::KeyChange;
 use crate::key::{
     Details, KeyEntry, KeyPatch, KeyRecord, KeySpec, NewKey, OptionalTime, Record, Retiring, Secret, check_expiry,
-    check_rate_limit, draw_id, excerpt, parse_id, parse_name, parse_store, redact,
+    check_rate_limit, draw_id, parse_id, parse_name, parse_store, redact,
 };
 use crate::policy::{Policy, ScopeSet};
 use crate::text::KeyId;
@@ -278,11 +279,6 @@ fn scopes(policy: &Policy, names: &[String]) -> Result<ScopeSet, Error> {
         policy.add_to(&mut set, name).map_err(shown)?;
     }
     Ok(set)
-}
-
-/// The error of an id that no key has.
-pub(crate) fn unknown(id: &str) -> Error {
-    Error::new(ErrorKind::NotFound, format!("no key has the id {:?}", excerpt(id)))
 }
 
 fn conflict(id: &KeyId, state: &str) -> Error {

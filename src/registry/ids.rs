@@ -4,6 +4,8 @@ use hashbrown::{DefaultHashBuilder, HashTable};
 use std::hash::BuildHasher;
 
 use super::table::{Credential, Number, Table};
+use crate::error::{Error, ErrorKind};
+use crate::key::excerpt;
 use crate::text::KeyId;
 
 /// From a key's id to the number of its credential, the one of its current secret, in one table.
@@ -65,4 +67,9 @@ impl Ids {
 
 fn has_id(table: &Table, number: Number, id: &KeyId) -> bool {
     table.get(number).is_some_and(|credential| credential.record.id == *id)
+}
+
+/// The error of an id that no key has.
+pub(crate) fn unknown(id: &str) -> Error {
+    Error::new(ErrorKind::NotFound, format!("no key has the id {:?}", excerpt(id)))
 }

@@ -3,6 +3,7 @@
 use super::edit::Change;
 use super::ids::Ids;
 use super::live::Registry;
+use super::order::Order;
 use super::restriction::Restriction;
 use super::state::{Owner, SETTLED, State, Withheld};
 use super::table::Table;
@@ -92,11 +93,12 @@ impl Registry {
             match (known, to) {
                 (known, Some(key)) => {
                     let known = known.map(|known| (known.account.clone(), known.record.position));
-                    let (account, position) = known.unwrap_or_else(|| (self.usages.open(), state.position()));
+                    let (account, position) = known.unwrap_or_else(|| (self.usages.open(), state.order.end()));
                     state.append(&table, key, &self.policy, account, position);
                 }
                 (Some(known), None) => {
                     self.departed.add(self.usages.of(&known.account));
+                    state.order.clear(known.record.position);
                     state.ids.remove(&table, &id);
                 }
                 (None, None) => {}
@@ -123,7 +125,7 @@ impl Registry {
             copy.insert(state.number(), credential.clone());
         }
         drop(table);
-        state.ids = Ids::of(&copy);
+        (state.ids, state.order) = (Ids::of(&copy), Order::of(&copy));
         let retired = self.table.replace(copy);
         self.retire(state, retired);
     }

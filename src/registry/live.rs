@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use parking_lot::MutexGuard;
 
 use super::file;
+use super::ids::unknown;
 use super::state::{State, build};
 use super::table::{Credential, Table};
 use super::writer::Writer;
@@ -18,7 +19,7 @@ use crate::key::{Hint, KeyRecord, KeyUsage, Record};
 use crate::limit::{Account, Counts, Usage, Usages};
 use crate::policy::{Policy, Scope};
 use crate::sync::hazard::{Reading, Shared};
-use crate::text::KeyId;
+use crate::text::{KeyId, Store};
 
 /// The keys of a platform, ready to decide. Open it once and share it between all threads.
 ///
@@ -207,7 +208,7 @@ impl Registry {
     pub fn export(&self) -> Result<Vec<u8>, Error> {
         let state = self.state();
         let table = self.read();
-        let keys = table.in_order();
+        let keys: Vec<_> = state.keys(&table, 0, None).collect();
         let revision = self.revision.load(Ordering::Acquire);
         drop(state); // held until here, so that no change is seen half done
         let keys: Vec<_> = keys.into_iter().map(|key| (&key.digest, &key.record)).collect();
@@ -226,13 +227,48 @@ impl Registry {
     /// The keys of a store, or all keys, in the order of the document. Waits for no file.
     #[must_use]
     pub fn list(&self, store: Option<&str>) -> Vec<KeyRecord> {
+        self.list_from(store, None, usize::MAX).unwrap_or_default()
+    }
+
+    /// The first keys of those that [`Registry::list`] gives, at most so many, or the first behind the key with the id
+    /// `after`: a page, whose cost does not grow with the registry.
+    ///
+    /// A key that is created meanwhile is behind all others, so whoever goes on from the last id of each page sees every key
+    /// once that was there throughout.
+    ///
+    /// ```
+    /// # use bpos::{KeySpec, Registry};
+    /// # let registry = Registry::from_json(br#"{"version": 1, "keys": []}"#)?;
+    /// # (0..5).try_for_each(|n| registry.create(&KeySpec::new(format!("{n}"), "yourstore", ["products:read"])).map(drop))?;
+    /// let mut page = registry.list_page(Some("yourstore"), None, 2)?;
+    /// let mut names = Vec::new();
+    /// while let Some(last) = page.last() {
+    ///     names.extend(page.iter().map(|key| key.name.clone()));
+    ///     page = registry.list_page(Some("yourstore"), Some(&last.id), 2)?;
+    /// }
+    /// assert_eq!(names, ["0", "1", "2", "3", "4"]);
+    /// # Ok::<(), bpos::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NotFound`] if no key has the id `after`, perhaps no longer.
+    pub fn list_page(&self, store: Option<&str>, after: Option<&str>, most: usize) -> Result<Vec<KeyRecord>, Error> {
+        self.list_from(store, after, most).ok_or_else(|| unknown(after.unwrap_or_default()))
+    }
+
+    fn list_from(&self, store: Option<&str>, after: Option<&str>, most: usize) -> Option<Vec<KeyRecord>> {
         let state = self.state();
         let table = self.read();
-        let wanted = |key: &&Credential| store.is_none_or(|store| key.record.store.is(store.as_bytes()));
-        let mut keys: Vec<_> = table.keys().filter(wanted).collect();
+        let place = match after {
+            None => 0,
+            Some(id) => state.ids.get(&table, &KeyId::new(id)?)?.record.position + 1,
+        };
+        // A name that no store can have has no keys.
+        let store = store.map(|store| Store::new(store).unwrap_or(Store::EMPTY));
+        let keys: Vec<_> = state.keys(&table, place, store.as_ref()).take(most).collect();
         drop(state); // held until here, so that no change is seen half done
-        keys.sort_by_key(|key| key.record.position);
-        keys.into_iter().map(|key| self.describe(&key.record, Some(&key.account))).collect()
+        Some(keys.into_iter().map(|key| self.describe(&key.record, Some(&key.account))).collect())
     }
 
     /// The table in force, with a lane that is this thread's own while the reading is kept.

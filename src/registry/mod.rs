@@ -1,7 +1,8 @@
 //! The registry: the live set of keys, and everything that changes it, in memory and on disk.
 //!
 //! - [`live`]: the registry itself, how it is opened, and what those see of it who manage keys;
-//! - [`table`] and [`ids`]: digest to credential, for decisions, and id to credential, for changes;
+//! - [`table`], [`ids`] and [`order`]: digest to credential, for decisions; id to credential, for changes; and the order of
+//!   the document, for lists;
 //! - [`edit`] and [`lifecycle`]: what changes mean, and one function for each;
 //! - [`commit`]: how an edit is made, in memory and on disk, with [`restriction`], what it takes away before any file is
 //!   waited for; [`reload`]: how the file's changes come in; [`apply`]: how a host's records do; and [`in_force`], where
@@ -19,6 +20,7 @@ mod ids;
 mod in_force;
 mod lifecycle;
 mod live;
+mod order;
 mod reload;
 mod restriction;
 mod state;
@@ -28,6 +30,6 @@ mod writer;
 
 pub use edit::Edit;
 #[cfg(feature = "ffi")]
-pub(crate) use edit::unknown;
+pub(crate) use ids::unknown;
 pub use live::{Options, Registry};
 pub(crate) use table::{Credential, Table};

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use super::file;
 use super::ids::Ids;
+use super::order::Order;
 use super::restriction::Restriction;
 use super::table::{Credential, Number, Table};
 use crate::error::Error;
@@ -11,14 +12,13 @@ use crate::key::{Digest, KeyEntry, OptionalTime, Record};
 use crate::limit::Account;
 use crate::policy::Policy;
 use crate::sync::hazard::Retired;
-use crate::text::KeyId;
+use crate::text::{KeyId, Store};
 
 /// What changes and queries need besides the table.
 #[derive(Default)]
 pub(super) struct State {
     pub(super) ids: Ids,
-    /// The position of the key that was added last.
-    pub(super) last_position: u32,
+    pub(super) order: Order,
     /// The file in force, if known.
     pub(super) seen: Option<file::Seen>,
     /// A file that was refused, and why: not read again until it changes.
@@ -40,18 +40,35 @@ pub(super) struct State {
 impl State {
     /// The state of a forked process. Its table counts as full, since an append may have been under way.
     pub(super) fn of(table: &Table, parents: Option<&Self>) -> Self {
-        let last_position = table.keys().map(|key| key.record.position).max().unwrap_or(0);
         let (mut withheld, revoked) =
             parents.map(|parents| (parents.withheld.clone(), parents.revoked.clone())).unwrap_or_default();
         // What the parent's threads were about to write has no owner here.
         withheld.values_mut().for_each(|withheld| withheld.taken.iter_mut().for_each(|(owner, _)| *owner = SETTLED));
-        Self { ids: Ids::of(table), appended: table.capacity(), last_position, withheld, revoked, ..Self::default() }
+        Self {
+            ids: Ids::of(table),
+            order: Order::of(table),
+            appended: table.capacity(),
+            withheld,
+            revoked,
+            ..Self::default()
+        }
     }
 
     /// A key as it goes into the next document, if nothing more changes.
     pub(super) fn to_write(&self, table: &Table, id: &KeyId, policy: &Policy) -> Option<KeyEntry> {
         let known = self.ids.get(table, id)?;
         Some(self.withheld.get(id).map_or_else(|| known.entry(), |withheld| withheld.to_write(policy)))
+    }
+
+    /// The keys in and behind a place of the document, of one store or all, in their order.
+    pub(super) fn keys<'t>(
+        &self,
+        table: &'t Table,
+        place: u32,
+        store: Option<&Store>,
+    ) -> impl Iterator<Item = &'t Credential> {
+        let known = self.order.from(place, store).filter_map(|number| table.get(number));
+        known.filter(move |key| store.is_none_or(|store| *key.record.store == *store))
     }
 
     /// When a secret was revoked, if it was. Unfinished edits do not count: they may fail.
@@ -77,12 +94,6 @@ impl State {
         from
     }
 
-    /// The position of a new key: the last.
-    pub(super) fn position(&mut self) -> u32 {
-        self.last_position = self.last_position.saturating_add(1);
-        self.last_position
-    }
-
     /// The number of the next credential.
     pub(super) fn number(&mut self) -> Number {
         self.appended += 1;
@@ -92,7 +103,11 @@ impl State {
     /// Appends a key's credentials to a table with room for them.
     pub(super) fn append(&mut self, table: &Table, key: KeyEntry, policy: &Policy, account: Account, position: u32) {
         for credential in credentials(key, policy, account, position) {
-            let (number, id, retiring) = (self.number(), credential.record.id, credential.is_retiring());
+            let number = self.number();
+            if !credential.is_retiring() {
+                self.order.set(position, number, &credential.record.store);
+            }
+            let (id, retiring) = (credential.record.id, credential.is_retiring());
             table.insert(number, credential);
             if !retiring {
                 self.ids.insert(table, &id, number);
@@ -142,7 +157,7 @@ pub(super) fn build(keys: Vec<KeyEntry>, policy: &Policy, account_of: impl Fn(&K
     let table = Table::with_capacity(credentials + credentials / 64 + 64);
     let mut state = State { ids: Ids::with_capacity(keys.len()), ..State::default() };
     for key in keys {
-        let (account, position) = (account_of(&key.record.id), state.position());
+        let (account, position) = (account_of(&key.record.id), state.order.end());
         state.append(&table, key, policy, account, position);
     }
     (table, state)

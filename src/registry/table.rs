@@ -95,13 +95,6 @@ impl Table {
         self.iter().map(|(_, credential)| credential).filter(|credential| !credential.is_retiring())
     }
 
-    /// The same, in the order of the document.
-    pub(crate) fn in_order(&self) -> Vec<&Credential> {
-        let mut keys: Vec<_> = self.keys().collect();
-        keys.sort_by_key(|key| key.record.position);
-        keys
-    }
-
     /// Appends a credential and makes it the one of its digest. `number` is one more than the last; the writer counts,
     /// and makes a larger table when there is no room.
     pub(crate) fn insert(&self, number: Number, credential: Credential) {

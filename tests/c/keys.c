@@ -418,6 +418,17 @@ static void check_seen(bpos_registry *registry, const key *made) {
     CHECK(strcmp(answer.data, "[]") == 0);
     ANSWERS(BPOS_OK, bpos_key_list(registry, TEXT("\xFF"), &answer, &error));
     CHECK(strcmp(answer.data, "[]") == 0);
+
+    ANSWERS(BPOS_OK, bpos_key_list_page(registry, NULL, 0, TEXT(made->id), 1, &answer, &error));
+    CHECK(has(other.id) && !has(id));
+    ANSWERS(BPOS_OK, bpos_key_list_page(registry, TEXT("otherstore"), NULL, 0, SIZE_MAX, &answer, &error));
+    CHECK(has(other.id) && !has(id));
+    ANSWERS(BPOS_OK, bpos_key_list_page(registry, NULL, 0, TEXT(other.id), 9, &answer, &error));
+    CHECK(strcmp(answer.data, "[]") == 0);
+    ANSWERS(BPOS_OK, bpos_key_list_page(registry, TEXT("\xFF"), NULL, 0, 9, &answer, &error));
+    CHECK(strcmp(answer.data, "[]") == 0);
+    ANSWERS(BPOS_ERR_NOT_FOUND, bpos_key_list_page(registry, NULL, 0, TEXT("\xFF"), 9, &answer, &error));
+    ANSWERS(BPOS_ERR_NOT_FOUND, bpos_key_list_page(registry, NULL, 0, "", 0, 9, &answer, &error));
 }
 
 /* ---- Ended ---- */
