@@ -38,6 +38,7 @@ gcc -std=c99 -O2 -Wall -Wextra -pedantic -Werror -Iinclude tests/cost/cost.c -o 
 # subtracted. callgrind simulates caches as cachegrind does, but can begin when the keys are loaded; it begins with empty
 # ones. Their sizes are given, so that they are not the machine's, and hardly matter: of 1,000,000 keys, 10,000 are asked
 # once, and a last cache of 8 MiB instead of 1 finds 0.2% fewer misses.
+# shellcheck disable=SC2054 # the commas are callgrind's
 options=(--tool=callgrind --instr-atstart=no --toggle-collect='bpos_authorize*'
     --cache-sim=yes --I1=32768,8,64 --D1=32768,8,64 --LL=1048576,16,64
     --compress-strings=no --callgrind-out-file="$out/counts")
