@@ -16,8 +16,8 @@ LIB := $(TARGET)/lib
 RELEASE := $(TARGET)/$(if $(CARGO_BUILD_TARGET),$(CARGO_BUILD_TARGET)/)release
 COMMAND := $(RELEASE)/bpos
 BUILD := CARGO="$(CARGO)" packaging/build.sh
-SUITES := tests/c/run.sh tests/cpp/run.sh bindings/go/test.sh bindings/python/test.sh tests/ffi/run.sh \
-  tests/install/run.sh tests/docs/run.sh
+SUITES := tests/c/run.sh tests/cpp/run.sh tests/cost/run.sh bindings/go/test.sh bindings/python/test.sh \
+  tests/ffi/run.sh tests/install/run.sh tests/docs/run.sh
 PACKAGES := binutils clang cmake curl default-jdk-headless g++ gcc golang-github-go-chi-chi-dev \
   golang-golang-x-time-dev libjna-java luajit nginx nodejs npm php-cli php-fpm pkg-config python3 python3-venv ruby \
   strace valgrind

@@ -1,5 +1,5 @@
 # What the test suites in shell share; each sources it first. It goes to the project's root and makes $out, a scratch
-# folder that is gone afterwards. The last line of a suite is "N passed, M failed".
+# folder that is gone afterwards. The last line of a suite that checks one thing after another is "N passed, M failed".
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 umask 077 # a registry file that others may write is refused
