@@ -419,11 +419,11 @@ static void check_seen(bpos_registry *registry, const key *made) {
     ANSWERS(BPOS_OK, bpos_key_list(registry, TEXT("\xFF"), &answer, &error));
     CHECK(strcmp(answer.data, "[]") == 0);
 
-    ANSWERS(BPOS_OK, bpos_key_list_page(registry, NULL, 0, TEXT(made->id), 1, &answer, &error));
+    ANSWERS(BPOS_OK, bpos_key_list_page(registry, NULL, 0, made->id, strlen(made->id), 1, &answer, &error));
     CHECK(has(other.id) && !has(id));
     ANSWERS(BPOS_OK, bpos_key_list_page(registry, TEXT("otherstore"), NULL, 0, SIZE_MAX, &answer, &error));
     CHECK(has(other.id) && !has(id));
-    ANSWERS(BPOS_OK, bpos_key_list_page(registry, NULL, 0, TEXT(other.id), 9, &answer, &error));
+    ANSWERS(BPOS_OK, bpos_key_list_page(registry, NULL, 0, other.id, strlen(other.id), 9, &answer, &error));
     CHECK(strcmp(answer.data, "[]") == 0);
     ANSWERS(BPOS_OK, bpos_key_list_page(registry, TEXT("\xFF"), NULL, 0, 9, &answer, &error));
     CHECK(strcmp(answer.data, "[]") == 0);
