@@ -1,4 +1,4 @@
-//! What loading, holding and changing keys costs, beside what a program would do anyway, in one process and one run:
+//! What loading and changing keys costs, beside what a program would do anyway, in one process and one run:
 //! `make bench`.
 
 #![allow(
@@ -6,57 +6,27 @@
     clippy::unwrap_used,
     clippy::indexing_slicing,
     dead_code,
-    unsafe_code,
-    reason = "a program that prints a table; an allocator is unsafe to write"
+    reason = "a program that prints a table"
 )]
 
-use std::alloc::{GlobalAlloc, Layout, System};
 use std::fs::File;
 use std::hint::black_box;
 use std::io::Write;
 use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use bpos::{KeySpec, Registry};
 
-/// Counts what is allocated and not freed, with what the allocator adds to each piece: 8 bytes, in steps of 16.
-struct Counting;
+#[path = "shared/table.rs"]
+mod table;
 
-static HELD: AtomicUsize = AtomicUsize::new(0);
-
-fn footprint(size: usize) -> usize {
-    (size + 8).next_multiple_of(16).max(32)
-}
-
-// SAFETY: every call is passed on to the system's allocator as it came.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        HELD.fetch_add(footprint(layout.size()), Ordering::Relaxed);
-        // SAFETY: the caller keeps the contract.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
-        HELD.fetch_sub(footprint(layout.size()), Ordering::Relaxed);
-        // SAFETY: the caller keeps the contract, and all memory is the system's.
-        unsafe { System.dealloc(memory, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
+use table::Bar;
 
 fn main() {
-    println!("{:<58} {:>12}  {:>6}  {:>5}", "what", "", "ratio", "bar");
+    table::head("loading and changing keys");
     loading();
     changes();
     durable_change();
-}
-
-fn row(what: &str, value: &str, ratio: Option<f64>, bar: &str) {
-    let ratio = ratio.map_or(String::new(), |ratio| format!("{ratio:.2}"));
-    println!("{what:<58} {value:>12}  {ratio:>6}  {bar:>5}");
 }
 
 /// What a program that only wants the data would read a document into.
@@ -97,14 +67,8 @@ fn loading() {
     let fastest = |run: &dyn Fn()| (0..3).map(|_| seconds(run)).fold(f64::INFINITY, f64::min);
     let serde = fastest(&|| drop(black_box(serde_json::from_slice::<plain::Document>(&json).unwrap())));
     let ours = fastest(&|| drop(black_box(Registry::from_json(&json).unwrap())));
-    row("parse 1,000,000 keys with serde_json into plain structs", &format!("{serde:.2} s"), Some(1.0), "");
-    row("load 1,000,000 keys, checked and ready", &format!("{ours:.2} s"), Some(ours / serde), "2.0");
-
-    let before = HELD.load(Ordering::Relaxed);
-    let registry = Registry::from_json(&json).unwrap();
-    let bytes = (HELD.load(Ordering::Relaxed) - before) / 1_000_000;
-    row("memory for an idle key, name and all", &format!("{bytes} bytes"), None, "320");
-    drop(registry);
+    table::ratio("parse 1,000,000 keys with serde_json into plain structs", &format!("{serde:.2} s"), 1.0, Bar::None);
+    table::ratio("load 1,000,000 keys, checked and ready", &format!("{ours:.2} s"), ours / serde, Bar::AtMost(2.0));
 }
 
 fn changes() {
@@ -117,10 +81,20 @@ fn changes() {
         costs.push((create, revoke));
     }
     let ((create, revoke), (create_1m, revoke_1m)) = (costs[0], costs[1]);
-    row("create in memory, 10,000 keys", &format!("{create:.2} µs"), Some(1.0), "");
-    row("create in memory, 1,000,000 keys", &format!("{create_1m:.2} µs"), Some(create_1m / create), "2.0");
-    row("revoke in memory, 10,000 keys", &format!("{revoke:.2} µs"), Some(1.0), "");
-    row("revoke in memory, 1,000,000 keys", &format!("{revoke_1m:.2} µs"), Some(revoke_1m / revoke), "2.0");
+    table::ratio("create in memory, 10,000 keys", &format!("{create:.2} µs"), 1.0, Bar::None);
+    table::ratio(
+        "create in memory, 1,000,000 keys",
+        &format!("{create_1m:.2} µs"),
+        create_1m / create,
+        Bar::AtMost(2.0),
+    );
+    table::ratio("revoke in memory, 10,000 keys", &format!("{revoke:.2} µs"), 1.0, Bar::None);
+    table::ratio(
+        "revoke in memory, 1,000,000 keys",
+        &format!("{revoke_1m:.2} µs"),
+        revoke_1m / revoke,
+        Bar::AtMost(2.0),
+    );
 }
 
 fn durable_change() {
@@ -137,8 +111,13 @@ fn durable_change() {
         bare = bare.min(seconds(&|| write_synced(&other, &json)));
         ours = ours.min(seconds(&|| registry.revoke(id).unwrap()));
     }
-    row("write, sync and rename the document of 10,000 keys", &format!("{:.1} ms", bare * 1e3), Some(1.0), "");
-    row("a durable change of 10,000 keys", &format!("{:.1} ms", ours * 1e3), Some(ours / bare), "3.0");
+    table::ratio(
+        "write, sync and rename the document of 10,000 keys",
+        &format!("{:.1} ms", bare * 1e3),
+        1.0,
+        Bar::None,
+    );
+    table::ratio("a durable change of 10,000 keys", &format!("{:.1} ms", ours * 1e3), ours / bare, Bar::AtMost(3.0));
 }
 
 fn write_synced(path: &Path, bytes: &[u8]) {
