@@ -9,6 +9,7 @@ use std::ptr;
 use std::sync::atomic::AtomicU32;
 
 use crate::sync::atomics::{AtomicPtr, AtomicU64, Ordering};
+use crate::sync::huge;
 
 /// The words of a cache line.
 pub(crate) const LINE: usize = 8;
@@ -93,6 +94,7 @@ impl Pieces {
         if memory.is_null() {
             return None;
         }
+        huge::advise(memory, layout.size());
         if chunk.compare_exchange(ptr::null_mut(), memory, Ordering::AcqRel, Ordering::Acquire).is_err() {
             // SAFETY: it was allocated above with this layout, and nobody else has it.
             unsafe { dealloc(memory, layout) };

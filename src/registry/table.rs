@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crate::key::{Digest, KeyEntry, Record};
 use crate::limit::Account;
 use crate::policy::ScopeSet;
+use crate::sync::huge;
 
 /// A secret's digest, and all that a decision reads of its key: two cache lines that are fetched together.
 #[derive(Debug, Clone)]
@@ -63,10 +64,7 @@ impl Table {
     /// A table with room for so many credentials to be appended.
     pub(crate) fn with_capacity(capacity: usize) -> Self {
         let slots = (capacity + capacity / 3 + 1).next_power_of_two();
-        Self {
-            slots: std::iter::repeat_with(|| AtomicU64::new(0)).take(slots).collect(),
-            credentials: std::iter::repeat_with(|| Cell(OnceLock::new())).take(capacity).collect(),
-        }
+        Self { slots: filled(slots, || AtomicU64::new(0)), credentials: filled(capacity, || Cell(OnceLock::new())) }
     }
 
     pub(crate) fn capacity(&self) -> usize {
@@ -149,6 +147,12 @@ impl Table {
         }
         None
     }
+}
+
+fn filled<T>(count: usize, value: impl FnMut() -> T) -> Box<[T]> {
+    let mut values = huge::vec_with_capacity(count);
+    values.resize_with(count, value);
+    values.into_boxed_slice()
 }
 
 const TAG: u64 = u64::MAX << NUMBER_BITS;
