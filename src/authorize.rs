@@ -20,7 +20,7 @@
 
 use crate::clock::{Clock, Now};
 use crate::decision::{Decision, Denial, DenyReason, Grant};
-use crate::key::{ApiKey, Digest, in_query};
+use crate::key::{ApiKey, Digest, Record, in_query};
 use crate::limit::Verdict;
 use crate::policy::{Need, Scope};
 use crate::registry::{Credential, Registry, Table};
@@ -47,7 +47,7 @@ impl Registry {
     ///
     /// A [`Denial`], with the reason and the response to send.
     pub fn authorize(&self, request: &Request<'_>) -> Result<Grant, Denial> {
-        decide(self, request, Operation::Routed, self.clock())
+        self.decide_routed(request, self.clock(), |outcome| outcome.into_result())
     }
 
     /// Like [`Registry::authorize`], at a given time, for tests and replays. The times of both methods must come from the
@@ -70,7 +70,7 @@ impl Registry {
     ///
     /// As [`Registry::authorize`].
     pub fn authorize_at(&self, request: &Request<'_>, now: Now) -> Result<Grant, Denial> {
-        decide(self, request, Operation::Routed, &now)
+        self.decide_routed(request, &now, |outcome| outcome.into_result())
     }
 
     /// Decides on a request by a scope, now, for hosts that do their own routing. The method is ignored: the operation
@@ -88,7 +88,7 @@ impl Registry {
     ///
     /// As [`Registry::authorize`]; [`DenyReason::Internal`] if the policy has no such scope.
     pub fn authorize_scope(&self, request: &Request<'_>, scope: Scope) -> Result<Grant, Denial> {
-        decide(self, request, self.named(scope)?, self.clock())
+        self.decide_named(request, scope, self.clock(), |outcome| outcome.into_result())
     }
 
     /// Like [`Registry::authorize_scope`], at a given time.
@@ -97,17 +97,50 @@ impl Registry {
     ///
     /// As [`Registry::authorize_scope`].
     pub fn authorize_scope_at(&self, request: &Request<'_>, scope: Scope, now: Now) -> Result<Grant, Denial> {
-        decide(self, request, self.named(scope)?, &now)
+        self.decide_named(request, scope, &now, |outcome| outcome.into_result())
     }
 }
 
+/// What was decided, told while the key is at hand, so that only who is told copies anything. Empty past the check that failed.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Outcome<'a> {
+    /// `None` if the request is allowed.
+    pub(crate) denied: Option<DenyReason>,
+    /// The key, if its secret was proved.
+    pub(crate) key: Option<&'a Record>,
+    pub(crate) scope: Option<Scope>,
+    /// The scope that the client of a 403 is told.
+    pub(crate) scope_name: Option<&'a ScopeName>,
+    pub(crate) limit: u32,
+    pub(crate) remaining: u32,
+    pub(crate) reset_s: u32,
+}
+
 impl Registry {
-    /// The operation of a host that names its scope. A scope unknown to the policy is denied before all checks.
-    fn named(&self, scope: Scope) -> Result<Operation, Denial> {
-        self.policy().need(scope).map(Operation::Named).ok_or_else(|| {
-            self.count_unproved(self.read().lane(), DenyReason::Internal);
-            Denial::of(DenyReason::Internal)
-        })
+    /// Decides by the policy's routes, and tells the outcome.
+    #[inline]
+    pub(crate) fn decide_routed<T>(
+        &self,
+        request: &Request<'_>,
+        clock: &impl Clock,
+        tell: impl FnOnce(Outcome<'_>) -> T,
+    ) -> T {
+        decide(self, request, Operation::Routed, clock, tell)
+    }
+
+    /// Decides by a scope, and tells the outcome. A scope unknown to the policy is denied before all checks.
+    #[inline]
+    pub(crate) fn decide_named<T>(
+        &self,
+        request: &Request<'_>,
+        scope: Scope,
+        clock: &impl Clock,
+        tell: impl FnOnce(Outcome<'_>) -> T,
+    ) -> T {
+        match self.policy().need(scope) {
+            Some(need) => decide(self, request, Operation::Named(need), clock, tell),
+            None => tell(unproved(self, self.read().lane(), DenyReason::Internal)),
+        }
     }
 }
 
@@ -120,13 +153,15 @@ enum Operation {
     Named(Need),
 }
 
-fn decide(
+#[inline]
+fn decide<T>(
     registry: &Registry,
     request: &Request<'_>,
     operation: Operation,
     clock: &impl Clock,
-) -> Result<Grant, Denial> {
-    let unproved = |reason| deny(registry, registry.read().lane(), reason, None);
+    tell: impl FnOnce(Outcome<'_>) -> T,
+) -> T {
+    let deny = |reason| unproved(registry, registry.read().lane(), reason);
 
     // Who is it?
     let (path, query) = match memchr::memchr(b'?', request.target) {
@@ -134,57 +169,60 @@ fn decide(
         None => (request.target, &[][..]),
     };
     if in_query(query) {
-        return unproved(DenyReason::KeyInUrl);
+        return tell(deny(DenyReason::KeyInUrl));
     }
     let Some(presented) = request.api_key.filter(|key| !key.is_empty()) else {
-        return unproved(DenyReason::MissingKey);
+        return tell(deny(DenyReason::MissingKey));
     };
     let Some(api_key) = ApiKey::parse_length(presented) else {
-        return unproved(DenyReason::MalformedKey);
+        return tell(deny(DenyReason::MalformedKey));
     };
     let Prepared { table, digest, is_alphanumeric, need } = prepare(registry, request, operation, path, api_key);
     let lane = table.lane();
     if !is_alphanumeric {
-        return deny(registry, lane, DenyReason::MalformedKey, None);
+        return tell(unproved(registry, lane, DenyReason::MalformedKey));
     }
     let Some(key) = table.find(&digest) else {
-        return deny(registry, lane, DenyReason::UnknownKey, None);
+        return tell(unproved(registry, lane, DenyReason::UnknownKey));
     };
-    let proved = |reason, scope| deny(registry, lane, reason, Some((key, scope, 0)));
+    let deny = |reason, need: Option<Need>| proved(registry, lane, key, reason, need, 0);
     if key.is_revoked {
-        return proved(DenyReason::RevokedKey, None);
+        return tell(deny(DenyReason::RevokedKey, None));
     }
     if !key.record.enabled {
-        return proved(DenyReason::DisabledKey, None);
+        return tell(deny(DenyReason::DisabledKey, None));
     }
     if key.ends_at != i64::MAX && clock.unix_ms() >= key.ends_at {
-        return proved(DenyReason::ExpiredKey, None);
+        return tell(deny(DenyReason::ExpiredKey, None));
     }
     if request.store.is_some_and(|store| !key.record.store.is(store)) {
-        return proved(DenyReason::WrongStore, None);
+        return tell(deny(DenyReason::WrongStore, None));
     }
 
     // May it?
     let Some(need) = need else {
-        return proved(DenyReason::UnmappedRoute, None);
+        return tell(deny(DenyReason::UnmappedRoute, None));
     };
     if !key.scopes.intersects(need.bit) {
-        return proved(DenyReason::InsufficientScope, Some(need.scope));
+        return tell(deny(DenyReason::InsufficientScope, Some(need)));
     }
     if key.record.test_mode && need.writes {
-        return proved(DenyReason::TestMode, Some(need.scope));
+        return tell(deny(DenyReason::TestMode, Some(need)));
     }
 
     // Is there quota?
-    match registry.usage(key).admit(u32::from(key.record.rate_limit), clock) {
+    let limit = u32::from(key.record.rate_limit);
+    tell(match registry.usage(key).admit(limit, clock) {
         Ok(Verdict::Admitted { remaining, frees_in_us }) => {
-            Ok(Grant { decision: Decision::counted(key, need, remaining, frees_in_us) })
+            let (scope, reset_s) = (Some(need.scope), whole_seconds(frees_in_us));
+            Outcome { key: Some(&key.record), scope, limit, remaining, reset_s, ..Outcome::default() }
         }
         Ok(Verdict::Refused { wait_us }) => {
-            deny(registry, lane, DenyReason::RateLimited, Some((key, Some(need.scope), whole_seconds(wait_us))))
+            let denied = proved(registry, lane, key, DenyReason::RateLimited, Some(need), whole_seconds(wait_us));
+            Outcome { limit, ..denied }
         }
-        Ok(Verdict::Outgrown | Verdict::OutOfTime) | Err(_) => deny(registry, lane, DenyReason::Internal, None),
-    }
+        Ok(Verdict::Outgrown | Verdict::OutOfTime) | Err(_) => unproved(registry, lane, DenyReason::Internal),
+    })
 }
 
 /// What the checks from the malformed key on need.
@@ -217,44 +255,55 @@ fn prepare<'r>(
     Prepared { table, digest, is_alphanumeric, need }
 }
 
-/// Counts a denial and describes it: with the key, the scope and the seconds to wait only if the key's secret was proved.
+/// Counts a denial that proved no key.
 #[inline]
-fn deny(
-    registry: &Registry,
+fn unproved(registry: &Registry, lane: usize, reason: DenyReason) -> Outcome<'static> {
+    registry.count_unproved(lane, reason);
+    Outcome { denied: Some(reason), ..Outcome::default() }
+}
+
+/// Counts a denial of a key, and names the scope where that decided.
+#[inline]
+fn proved<'a>(
+    registry: &'a Registry,
     lane: usize,
+    key: &'a Credential,
     reason: DenyReason,
-    of: Option<(&Credential, Option<Scope>, u32)>,
-) -> Result<Grant, Denial> {
-    let Some((key, scope, reset_s)) = of else {
-        registry.count_unproved(lane, reason);
-        return Err(Denial::of(reason));
-    };
+    need: Option<Need>,
+    reset_s: u32,
+) -> Outcome<'a> {
     registry.usage(key).count_denial(lane, reason);
-    let limit = if reason == DenyReason::RateLimited { u32::from(key.record.rate_limit) } else { 0 };
-    let told = scope.filter(|_| reason.status() == 403);
-    let scope_name = told.map_or(ScopeName::EMPTY, |scope| registry.policy().scope_name(scope));
-    Err(Denial { reason, decision: Decision { limit, reset_s, ..Decision::of(key, scope) }, scope_name })
+    let scope = need.map(|need| need.scope);
+    let scope_name = scope.filter(|_| reason.status() == 403).and_then(|scope| registry.policy().scope_name(scope));
+    Outcome { denied: Some(reason), key: Some(&key.record), scope, scope_name, reset_s, ..Outcome::default() }
 }
 
 fn whole_seconds(us: u64) -> u32 {
     u32::try_from(us.div_ceil(1_000_000)).unwrap_or(u32::MAX)
 }
 
-impl Decision {
-    /// Of a key whose secret was proved.
+impl Outcome<'_> {
     #[inline]
-    fn of(key: &Credential, scope: Option<Scope>) -> Self {
-        Self { scope, test_mode: key.record.test_mode, key_id: key.record.id, store: *key.record.store, ..Self::EMPTY }
-    }
-
-    /// The same, with the state of the window.
-    #[inline]
-    fn counted(key: &Credential, need: Need, remaining: u32, frees_in_us: u64) -> Self {
-        Self {
-            limit: u32::from(key.record.rate_limit),
-            remaining,
-            reset_s: whole_seconds(frees_in_us),
-            ..Self::of(key, Some(need.scope))
+    #[allow(clippy::result_large_err, reason = "it is made in the caller's place")]
+    fn into_result(self) -> Result<Grant, Denial> {
+        let Self { scope, limit, remaining, reset_s, .. } = self;
+        let decision = match self.key {
+            Some(key) => Decision {
+                scope,
+                limit,
+                remaining,
+                reset_s,
+                test_mode: key.test_mode,
+                key_id: key.id,
+                store: *key.store,
+            },
+            None => Decision::EMPTY,
+        };
+        match self.denied {
+            None => Ok(Grant { decision }),
+            Some(reason) => {
+                Err(Denial { reason, decision, scope_name: self.scope_name.copied().unwrap_or(ScopeName::EMPTY) })
+            }
         }
     }
 }

@@ -7,6 +7,7 @@ use super::guard::guard_or;
 use super::pointers::{Out, Sizable, borrowed, bytes, room, sized};
 use super::registry::bpos_registry;
 use super::text::print;
+use crate::authorize::Outcome;
 use crate::clock::Now;
 use crate::decision::{ALLOWED, Decision, Denial, DenyReason, Grant};
 use crate::policy::Scope;
@@ -114,7 +115,8 @@ pub unsafe extern "C" fn bpos_authorize(
         answer(out, |out| {
             let credentials = [(api_key, api_key_len), (store, store_len)];
             let request = request(credentials, [(method, method_len), (target, target_len)])?;
-            Some(filled(out, &core(registry)?.authorize(&request)))
+            let core = core(registry)?;
+            Some(core.decide_routed(&request, core.clock(), |outcome| fill(out, outcome)))
         })
     }
 }
@@ -140,7 +142,8 @@ pub unsafe extern "C" fn bpos_authorize_scope(
     unsafe {
         answer(out, |out| {
             let request = request([(api_key, api_key_len), (store, store_len)], [ABSENT; 2])?;
-            Some(filled(out, &core(registry)?.authorize_scope(&request, Scope::from_id(scope)?)))
+            let (core, scope) = (core(registry)?, Scope::from_id(scope)?);
+            Some(core.decide_named(&request, scope, core.clock(), |outcome| fill(out, outcome)))
         })
     }
 }
@@ -173,7 +176,8 @@ pub unsafe extern "C" fn bpos_authorize_at(
         answer(out, |out| {
             let credentials = [(api_key, api_key_len), (store, store_len)];
             let request = request(credentials, [(method, method_len), (target, target_len)])?;
-            Some(filled(out, &core(registry)?.authorize_at(&request, Now { unix_ms, monotonic_us })))
+            let now = Now { unix_ms, monotonic_us };
+            Some(core(registry)?.decide_routed(&request, &now, |outcome| fill(out, outcome)))
         })
     }
 }
@@ -198,7 +202,8 @@ pub unsafe extern "C" fn bpos_authorize_scope_at(
         answer(out, |out| {
             let request = request([(api_key, api_key_len), (store, store_len)], [ABSENT; 2])?;
             let now = Now { unix_ms, monotonic_us };
-            Some(filled(out, &core(registry)?.authorize_scope_at(&request, Scope::from_id(scope)?, now)))
+            let scope = Scope::from_id(scope)?;
+            Some(core(registry)?.decide_named(&request, scope, &now, |outcome| fill(out, outcome)))
         })
     }
 }
@@ -260,20 +265,14 @@ unsafe fn answer(out: *mut bpos_decision, decide: impl FnOnce(&mut Out<'_, bpos_
     })
 }
 
-/// Fills in the caller's struct, straight from what was decided: each copy in between would cost as much as the rest of
-/// the way through C.
+/// Fills in the caller's struct, straight from where the decision found what it tells: a copy in between would cost as much as
+/// the rest of the way through C.
 #[inline]
-fn filled(out: &mut Out<'_, bpos_decision>, decided: &Decided) -> i32 {
-    match decided {
-        Ok(grant) => {
-            out.write(bpos_decision::of_grant(out.size, grant));
-            200
-        }
-        Err(denial) => {
-            out.write(bpos_decision::of_denial(out.size, denial));
-            i32::from(denial.status())
-        }
-    }
+fn fill(out: &mut Out<'_, bpos_decision>, outcome: Outcome<'_>) -> i32 {
+    let decision = bpos_decision::of(out.size, &outcome);
+    let status = decision.status;
+    out.write(decision);
+    status
 }
 
 /// A text as C passes it: where it is, and how long.
@@ -343,32 +342,22 @@ impl bpos_decision {
     };
 
     #[inline]
-    fn of_grant(size: u32, grant: &Grant) -> Self {
-        Self { status: 200, reason: ALLOWED, ..Self::found(size, &grant.decision) }
-    }
-
-    #[inline]
-    fn of_denial(size: u32, denial: &Denial) -> Self {
-        Self {
-            status: i32::from(denial.status()),
-            reason: denial.reason as u32,
-            retry_after_s: denial.retry_after_s().unwrap_or(0),
-            scope: denial.scope_name.padded().map(|byte| byte as c_char),
-            ..Self::found(size, &denial.decision)
-        }
-    }
-
-    #[inline]
-    fn found(size: u32, found: &Decision) -> Self {
+    fn of(size: u32, outcome: &Outcome<'_>) -> Self {
+        let text = |bytes: &u8| *bytes as c_char;
+        let retry_after_s = if outcome.denied == Some(DenyReason::RateLimited) { outcome.reset_s } else { 0 };
         Self {
             size,
-            required_scope: found.scope.map_or(0, Scope::id),
-            limit: found.limit,
-            remaining: found.remaining,
-            reset_s: found.reset_s,
-            test_mode: u8::from(found.test_mode),
-            key_id: found.key_id.padded().map(|byte| byte as c_char),
-            store: found.store.padded().map(|byte| byte as c_char),
+            status: outcome.denied.map_or(200, |reason| i32::from(reason.status())),
+            reason: outcome.denied.map_or(ALLOWED, |reason| reason as u32),
+            required_scope: outcome.scope.map_or(0, Scope::id),
+            limit: outcome.limit,
+            remaining: outcome.remaining,
+            retry_after_s,
+            reset_s: outcome.reset_s,
+            test_mode: outcome.key.map_or(0, |key| u8::from(key.test_mode)),
+            key_id: outcome.key.map_or([0; 32], |key| key.id.padded().each_ref().map(text)),
+            store: outcome.key.map_or([0; 64], |key| key.store.padded().each_ref().map(text)),
+            scope: outcome.scope_name.map_or([0; 64], |name| name.padded().each_ref().map(text)),
             ..Self::UNDECIDED
         }
     }
@@ -421,14 +410,16 @@ mod tests {
     #[test]
     fn a_decision_renders_without_its_registry() {
         let scope_name = ScopeName::new("orders:\"\\").expect("it is short");
+        let known = Outcome { limit: 7, reset_s: 42, scope_name: Some(&scope_name), ..Outcome::default() };
         for reason in DenyReason::ALL {
-            let decision = Decision { limit: 7, remaining: 0, reset_s: 42, ..Decision::EMPTY };
-            let denial = Denial { reason, decision, scope_name };
-            let back = bpos_decision::of_denial(200, &denial).decided().expect_err("a denial stays one");
+            let outcome = Outcome { denied: Some(reason), ..known };
+            let denial = Denial { reason, decision: Decision { limit: 7, reset_s: 42, ..Decision::EMPTY }, scope_name };
+            let back = bpos_decision::of(200, &outcome).decided().expect_err("a denial stays one");
             assert_eq!((back.headers(), back.body()), (denial.headers(), denial.body()), "{reason}");
         }
         let grant = Grant { decision: Decision { limit: 7, remaining: 6, reset_s: 42, ..Decision::EMPTY } };
-        let back = bpos_decision::of_grant(200, &grant).decided().expect("a grant stays one");
+        let outcome = Outcome { limit: 7, remaining: 6, reset_s: 42, ..Outcome::default() };
+        let back = bpos_decision::of(200, &outcome).decided().expect("a grant stays one");
         assert_eq!(back.headers(), grant.headers());
     }
 

@@ -137,8 +137,8 @@ impl Policy {
         set.places().filter_map(|place| self.name_at(place))
     }
 
-    pub(crate) fn scope_name(&self, scope: Scope) -> ScopeName {
-        self.entry(scope).map_or(ScopeName::EMPTY, |entry| entry.name)
+    pub(crate) fn scope_name(&self, scope: Scope) -> Option<&ScopeName> {
+        self.entry(scope).map(|entry| &entry.name)
     }
 
     fn entry(&self, scope: Scope) -> Option<&PolicyScope> {
