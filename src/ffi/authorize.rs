@@ -343,7 +343,6 @@ impl bpos_decision {
 
     #[inline]
     fn of(size: u32, outcome: &Outcome<'_>) -> Self {
-        let text = |bytes: &u8| *bytes as c_char;
         let retry_after_s = if outcome.denied == Some(DenyReason::RateLimited) { outcome.reset_s } else { 0 };
         Self {
             size,
@@ -355,9 +354,9 @@ impl bpos_decision {
             retry_after_s,
             reset_s: outcome.reset_s,
             test_mode: outcome.key.map_or(0, |key| u8::from(key.test_mode)),
-            key_id: outcome.key.map_or([0; 32], |key| key.id.padded().each_ref().map(text)),
-            store: outcome.key.map_or([0; 64], |key| key.store.padded().each_ref().map(text)),
-            scope: outcome.scope_name.map_or([0; 64], |name| name.padded().each_ref().map(text)),
+            key_id: outcome.key.map_or([0; 32], |key| key.id.padded().map(|byte| byte as c_char)),
+            store: outcome.key.map_or([0; 64], |key| key.store.padded().map(|byte| byte as c_char)),
+            scope: outcome.scope_name.map_or([0; 64], |name| name.padded().map(|byte| byte as c_char)),
             ..Self::UNDECIDED
         }
     }
