@@ -559,7 +559,7 @@ void bpos_registry_close(struct bpos_registry *registry);
 uint32_t bpos_scope_id(const struct bpos_registry *registry, const char *name, size_t name_len);
 
 /**
- * Decides on a request by its method and target, now. Takes no lock, and allocates only at a key's first use, so it must
+ * Decides on a request by its method and target, now. Takes no lock, and allocates at some keys' first use, so it must
  * not be called from a signal handler.
  *
  * registry: NULL is misuse.

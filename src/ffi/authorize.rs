@@ -81,7 +81,7 @@ const _: () = {
     assert!(offset_of!(bpos_decision, scope) == 136);
 };
 
-/// Decides on a request by its method and target, now. Takes no lock, and allocates only at a key's first use, so it must
+/// Decides on a request by its method and target, now. Takes no lock, and allocates at some keys' first use, so it must
 /// not be called from a signal handler.
 ///
 /// registry: NULL is misuse.
