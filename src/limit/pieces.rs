@@ -43,7 +43,7 @@ fn place(line: u32) -> Option<(usize, u32, u32)> {
 /// Of a chunk of so many lines. With 64 bytes more, since its first line begins where a cache line does: of an alignment that
 /// large, the allocator would write all zeros at once.
 fn layout(lines: u32) -> Option<Layout> {
-    Layout::from_size_align((lines as usize + 1) * LINE_BYTES, align_of::<AtomicU64>()).ok()
+    Layout::from_size_align((lines as usize + 1).checked_mul(LINE_BYTES)?, align_of::<AtomicU64>()).ok()
 }
 
 const LINE_BYTES: usize = LINE * size_of::<AtomicU64>();
