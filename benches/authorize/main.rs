@@ -30,13 +30,29 @@ use costs::{Admitted, Costs};
 use plot::{Line, Plot};
 use threads::Throughput;
 
+/// All parts, or those that are named: `cargo bench --bench authorize -- costs threads latency`.
 fn main() {
-    let sizes = [100, 10_000, 100_000, 1_000_000];
-    let admitted: Vec<Admitted> = sizes.iter().map(|keys| Costs::new(*keys).print()).collect();
-    let throughput = threads::print();
-    latency::print();
-    write("cost.svg", &cost(&admitted));
-    write("threads.svg", &threads(&throughput));
+    let named: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
+    let wanted = |part| named.is_empty() || named.iter().any(|name| name == part);
+    println!("{}", machine());
+    if wanted("costs") {
+        let sizes = [100, 10_000, 100_000, 1_000_000];
+        let admitted: Vec<Admitted> = sizes.iter().map(|keys| Costs::new(*keys).print()).collect();
+        write("cost.svg", &cost(&admitted));
+    }
+    if wanted("threads") {
+        write("threads.svg", &threads(&threads::print()));
+    }
+    if wanted("latency") {
+        latency::print();
+    }
+}
+
+fn machine() -> String {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let cpus = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model = cpus.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
+    format!("{}, {cores} cores, {}", model.map_or("unknown processor", |(_, name)| name), std::env::consts::OS)
 }
 
 fn cost(admitted: &[Admitted]) -> Plot<'static> {

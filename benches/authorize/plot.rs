@@ -14,7 +14,7 @@ pub(crate) struct Line {
     pub(crate) points: Vec<(usize, f64)>,
 }
 
-const WIDTH: f64 = 760.0;
+const WIDTH: f64 = 820.0;
 const HEIGHT: f64 = 420.0;
 /// Where the lines are: left, right, top, bottom.
 const AREA: (f64, f64, f64, f64) = (70.0, 490.0, 50.0, 360.0);
