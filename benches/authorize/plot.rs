@@ -2,10 +2,10 @@
 
 use std::fmt::Write;
 
-pub(crate) struct Plot<'a> {
-    pub(crate) title: &'a str,
-    pub(crate) x: &'a str,
-    pub(crate) y: &'a str,
+pub(crate) struct Plot {
+    pub(crate) title: String,
+    pub(crate) x: &'static str,
+    pub(crate) y: &'static str,
     pub(crate) lines: Vec<Line>,
 }
 
@@ -14,13 +14,13 @@ pub(crate) struct Line {
     pub(crate) points: Vec<(usize, f64)>,
 }
 
-const WIDTH: f64 = 760.0;
+const WIDTH: f64 = 820.0;
 const HEIGHT: f64 = 420.0;
 /// Where the lines are: left, right, top, bottom.
 const AREA: (f64, f64, f64, f64) = (70.0, 490.0, 50.0, 360.0);
 const COLORS: [&str; 8] = ["#0b6e4f", "#c0392b", "#2c5aa0", "#8e6c00", "#5fb49c", "#e59a91", "#92b4e3", "#d9bf67"];
 
-impl Plot<'_> {
+impl Plot {
     pub(crate) fn svg(&self) -> String {
         let (left, right, top, bottom) = AREA;
         let points = || self.lines.iter().flat_map(|line| &line.points);
@@ -41,7 +41,7 @@ impl Plot<'_> {
             let text = text.replace('&', "&amp;").replace('<', "&lt;");
             writeln!(svg, "<text x=\"{x:.1}\" y=\"{y:.1}\" text-anchor=\"{anchor}\">{text}</text>").unwrap();
         };
-        text(left, 24.0, "start", self.title);
+        text(left, 24.0, "start", &self.title);
         text(f64::midpoint(left, right), bottom + 42.0, "middle", self.x);
         text(left, top - 10.0, "start", self.y);
         marks.iter().for_each(|x| text(across(*x), bottom + 20.0, "middle", &crate::costs::grouped(*x)));

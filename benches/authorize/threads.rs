@@ -1,11 +1,13 @@
 //! What all cores decide against one.
 
+use std::hint::black_box;
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::Instant;
 
 use bpos::{KeyPatch, KeySpec};
+use sha2::{Digest, Sha256};
 
 use crate::authority::{ALLOWED, Authority, Need, RATE_LIMITED};
 use crate::c;
@@ -39,6 +41,7 @@ pub(crate) fn print() -> Vec<Throughput> {
         throughput::<Locked>(NAMES[3], cores),
     ];
     let bar = Bar::AtLeast(0.95 * cores as f64);
+    row("control: Sha256::digest alone, which shares nothing", &control(cores), bar);
     for (throughput, bar) in std::iter::once((&ours, bar)).chain(peers.iter().map(|peer| (peer, Bar::None))) {
         for (what, points) in [("refused, one key", &throughput.hot), ("refused, spread keys", &throughput.spread)] {
             row(&format!("{}: {what}", throughput.name), points, bar);
@@ -46,6 +49,7 @@ pub(crate) fn print() -> Vec<Throughput> {
     }
     row("bpos, from C: admitted, spread keys", &admitted(cores), bar);
     under_changes(cores);
+    row("control, again", &control(cores), bar);
     std::iter::once(ours).chain(peers).collect()
 }
 
@@ -74,6 +78,23 @@ fn throughput<A: Authority>(name: &'static str, cores: usize) -> Throughput {
             together(&work, 10, RATE_LIMITED, ask)
         }),
     }
+}
+
+/// What the machine itself gives: a miss means that other programs took a core, and that the rows between both controls are no figures.
+fn control(cores: usize) -> Vec<(usize, f64)> {
+    let calls = Calls::of(std::iter::repeat_n(7, 10_000));
+    let hash = |call: Call<'_>| {
+        black_box(Sha256::digest(call.key));
+        ALLOWED
+    };
+    [1, cores].map(|threads| (threads, together(&vec![&calls; threads], 100, ALLOWED, hash))).to_vec()
+}
+
+/// Whether this program has all cores to itself.
+pub(crate) fn is_quiet() -> bool {
+    let cores = thread::available_parallelism().map_or(1, usize::from);
+    let points = control(cores);
+    points[1].1 >= 0.95 * cores as f64 * points[0].1
 }
 
 /// Each key is used for the first time, and then as often as its limit allows.
