@@ -339,11 +339,15 @@ void lists_are_read_in_pages() {
     bpos::registry registry = bpos::registry::from_json(no_keys);
     const key first = create(registry), second = create(registry), third = create(registry);
     const auto page = [&](bpos::store of, std::string_view after, std::size_t most) {
-        return std::string(registry.list_page(of, after, most).view());
+        const bpos::text records = registry.list_page(of, after, most);
+        return std::string(records.view());
     };
     const auto records = [&](std::initializer_list<key> keys) {
         std::string all;
-        for (const key& one : keys) all += (all.empty() ? "" : ",") + std::string(registry.get(one.id).view());
+        for (const key& one : keys) {
+            const bpos::text record = registry.get(one.id);
+            all += (all.empty() ? "" : ",") + std::string(record.view());
+        }
         return '[' + all + ']';
     };
     CHECK(page(bpos::any_store, {}, 2) == records({first, second}));
