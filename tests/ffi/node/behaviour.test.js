@@ -159,7 +159,8 @@ test("many keys are listed in pages", () => {
   const names = (...page) => of.list(...page).map((record) => record.name).join("");
   const all = [undefined, ids[1], ids[3], ids[4]].map((after) => names(ANY_STORE, { after, limit: 2 }));
   assert.deepEqual(all, ["12", "34", "5", ""]);
-  const some = [{}, { after: ids[2] }, { after: ids[1], limit: 1 }, { limit: 0 }].map((page) => names("yourstore", page));
+  const pages = [{}, { after: ids[2] }, { after: ids[1], limit: 1 }, { limit: 0 }];
+  const some = pages.map((page) => names("yourstore", page));
   assert.deepEqual(some, ["1245", "45", "4", ""]);
   fails("not_found", 'no key has the id "key_none"', () => of.list("yourstore", { after: "key_none", limit: 2 }));
   fails("not_found", 'no key has the id ""', () => of.list("yourstore", { after: "" }));
