@@ -221,6 +221,7 @@ typedef enum bpos_scope {
  *   bpos_key_revoke(), bpos_key_remove()              revoke one permanently, or remove its record
  *   bpos_registry_edit()                              several changes, all or none
  *   bpos_key_get(), bpos_key_list()                   the record of one, or of all
+ *   bpos_key_list_page()                              the records of some, and then of the next
  *   bpos_registry_reload()                            reads a file registry's file again
  *   bpos_registry_reload_if_changed()                 the same, if it has changed
  *   bpos_registry_apply()                             applies changes to a memory registry
@@ -284,6 +285,7 @@ typedef struct bpos_error {
  *   bpos_key_create(), bpos_key_rotate()                    fill one with a new key and its record
  *   bpos_registry_edit()                                    fills one with the answers to several changes
  *   bpos_key_update(), bpos_key_get(), bpos_key_list()      fill one with records
+ *   bpos_key_list_page()                                    fills one with some records
  *   bpos_buffer_free()                                      wipes and frees it
  */
 typedef struct bpos_buffer {

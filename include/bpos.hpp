@@ -533,6 +533,16 @@ public:
         return answer;
     }
 
+    /// The first records of those that list() returns, at most so many, or the first behind the key with the id `after`,
+    /// which is std::string_view{} for the first page. The cost does not grow with the registry, and behind the last key
+    /// the array is empty. errc::not_found if no key has the id, perhaps no longer: begin again.
+    [[nodiscard]] text list_page(store of, std::string_view after, std::size_t most) const {
+        text answer;
+        detail::call(bpos_key_list_page, native(), of.native().data(), of.native().size(), after.data(), after.size(),
+                     most, answer.out());
+        return answer;
+    }
+
     // The document
 
     /// Reads the registry file again and decides by it from then on. All or nothing.

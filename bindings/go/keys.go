@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"time"
 )
@@ -161,14 +162,32 @@ func (r *Registry) Get(id string) (Record, error) {
 	})
 }
 
-// List returns the records of a store's keys, in the order of the document. Its cost grows with the registry.
+// List returns the records of a store's keys, in the order of the document. See [Registry.ListPage] for many keys.
 func (r *Registry) List(store string) ([]Record, error) {
-	return r.list(pointer(store), length(store))
+	return r.list(pointer(store), length(store), "", math.MaxInt)
 }
 
-// ListAll returns the records of all keys.
+// ListAll returns the records of all keys. See [Registry.ListAllPage] for many keys.
 func (r *Registry) ListAll() ([]Record, error) {
-	return r.list(nil, 0)
+	return r.list(nil, 0, "", math.MaxInt)
+}
+
+// ListPage returns the first records of those that List returns, at most so many, or the first behind the key with the
+// id after: a page, whose cost does not grow with the registry. An empty id stands for the first page, and a page
+// without records is behind the last key.
+//
+// A key that is created meanwhile is behind all others, so whoever goes on from the last id of each page sees every key
+// once that was there throughout.
+//
+// It fails with [ErrNotFound] if no key has the id, perhaps no longer: begin again; and with [ErrInvalidArgument] if
+// most is negative.
+func (r *Registry) ListPage(store, after string, most int) ([]Record, error) {
+	return r.list(pointer(store), length(store), after, most)
+}
+
+// ListAllPage is ListPage for the keys of all stores.
+func (r *Registry) ListAllPage(after string, most int) ([]Record, error) {
+	return r.list(nil, 0, after, most)
 }
 
 // ---- JSON ----
@@ -264,11 +283,18 @@ func (r *Registry) record(call call) (Record, error) {
 	return record, err
 }
 
-func (r *Registry) list(store *C.char, storeLength C.size_t) ([]Record, error) {
+func (r *Registry) list(store *C.char, storeLength C.size_t, after string, most int) ([]Record, error) {
+	if most < 0 {
+		return nil, &Error{Status: ErrInvalidArgument, Message: fmt.Sprintf("most is %d; expected 0 or more", most)}
+	}
+	var behind *C.char // NULL, for the first page
+	if after != "" {
+		behind = pointer(after)
+	}
 	var records []Record
 	err := r.answer(into(&records),
 		func(registry *C.bpos_registry, out *C.bpos_buffer, failure *C.bpos_error) C.bpos_status {
-			return C.bpos_key_list(registry, store, storeLength, out, failure)
+			return C.bpos_key_list_page(registry, store, storeLength, behind, length(after), C.size_t(most), out, failure)
 		})
 	return records, err
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"math"
 	"os"
 	"reflect"
 	"slices"
@@ -195,6 +196,42 @@ func TestKeysAreListedByStore(t *testing.T) {
 	if keys, err := registry.ListAll(); err != nil || len(keys) != 3 {
 		t.Errorf("there are %d keys, %v; expected 3", len(keys), err)
 	}
+}
+
+func TestKeysAreListedInPages(t *testing.T) {
+	registry := memory(t)
+	ids := map[string]string{}
+	for _, name := range []string{"1", "2", "3", "4", "5"} {
+		spec := bpos.KeySpec{Name: name, Store: "a"}
+		if name == "3" {
+			spec.Store = "b"
+		}
+		ids[name] = create(t, registry, spec).Record.ID
+	}
+	inA := func(after string, most int) ([]bpos.Record, error) { return registry.ListPage("a", after, most) }
+	for _, attempt := range []struct {
+		page     func(after string, most int) ([]bpos.Record, error)
+		after    string
+		most     int
+		expected string
+	}{
+		{inA, "", 0, ""}, {inA, "", 3, "124"}, {inA, "", math.MaxInt, "1245"},
+		{inA, "1", 1, "2"}, {inA, "3", 9, "45"}, {inA, "4", 9, "5"}, {inA, "5", 9, ""},
+		{registry.ListAllPage, "", 2, "12"}, {registry.ListAllPage, "2", 2, "34"}, {registry.ListAllPage, "4", 2, "5"},
+	} {
+		page, err := attempt.page(ids[attempt.after], attempt.most)
+		names := ""
+		for _, record := range page {
+			names += record.Name
+		}
+		if err != nil || page == nil || names != attempt.expected {
+			t.Errorf("%d behind %q: %q, %v; expected %q", attempt.most, attempt.after, names, err, attempt.expected)
+		}
+	}
+	_, err := registry.ListPage("a", "key_none", 9)
+	expectError(t, "no key", err, bpos.ErrNotFound, "key_none")
+	_, err = registry.ListAllPage("", -1)
+	expectError(t, "less than none", err, bpos.ErrInvalidArgument, "-1")
 }
 
 func TestAPatchIsTheSameInJSON(t *testing.T) {

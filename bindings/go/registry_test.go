@@ -428,6 +428,8 @@ func refuses(t *testing.T, registry *bpos.Registry, kind error) {
 	_, errs["Get"] = registry.Get("key_1")
 	_, errs["List"] = registry.List(store)
 	_, errs["ListAll"] = registry.ListAll()
+	_, errs["ListPage"] = registry.ListPage(store, "", 9)
+	_, errs["ListAllPage"] = registry.ListAllPage("key_1", 9)
 	for what, err := range errs {
 		expectError(t, what, err, kind)
 	}

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum, value_parser};
 use clap_complete::Shell;
 
 /// Creates, lists, rotates and revokes API keys in a registry file.
@@ -102,11 +102,8 @@ pub(crate) enum KeyCommand {
     #[command(after_long_help = CREATE_HELP)]
     Create(Create),
     /// List the keys, in the order of the file
-    List {
-        /// Only the keys of this store
-        #[arg(long, value_name = "NAME")]
-        store: Option<String>,
-    },
+    #[command(after_long_help = LIST_HELP)]
+    List(List),
     /// Show one key, without its secret
     Show {
         /// The key's id (key_…)
@@ -163,6 +160,19 @@ pub(crate) struct Create {
     /// Make it read-only: every operation that writes is denied
     #[arg(long)]
     pub(crate) test_mode: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct List {
+    /// Only the keys of this store
+    #[arg(long, value_name = "NAME")]
+    pub(crate) store: Option<String>,
+    /// At most this many keys
+    #[arg(long, value_name = "NUMBER", value_parser = value_parser!(u32).range(1..))]
+    pub(crate) limit: Option<u32>,
+    /// Only the keys behind the key with this id (key_…)
+    #[arg(long, value_name = "ID")]
+    pub(crate) after: Option<String>,
 }
 
 #[derive(Args)]
@@ -254,6 +264,13 @@ A duration counts from now: 30s, 15m, 12h, 90d, 2w, 6mo, 1y, or a combination (1
 means the start of that day in UTC; a time needs its zone: Z, or an offset such as -05:00.
 
 A write scope includes its read scope. With --json: {\"key\": \"bpos_…\", \"record\": {…}}.";
+
+const LIST_HELP: &str = "\
+Examples:
+  bpos key list --limit 100
+  bpos key list --limit 100 --after key_4f9hQ2mZk81LxTpWv0Ye    # the next 100
+
+If more keys follow, a message on standard error names the id for --after: that of the last key listed.";
 
 const UPDATE_HELP: &str = "\
 Examples:

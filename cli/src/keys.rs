@@ -5,7 +5,7 @@ use std::io::{IsTerminal, stdout};
 use bpos::{Edit, Error, KeyPatch, KeyRecord, KeySpec, NewKey, Registry};
 use serde_json::json;
 
-use crate::arguments::{Create, KeyCommand, Switch, Update};
+use crate::arguments::{Create, KeyCommand, List, Switch, Update};
 use crate::context::Context;
 use crate::failure::{Exit, Failure, Outcome};
 use crate::output::{KeyView, json_text, key_text, state, table, tell, titled_table, write_out};
@@ -14,7 +14,7 @@ use crate::time::{now_ms, parse_duration_s, parse_when, time_text};
 
 pub(crate) fn run(context: &Context, command: KeyCommand) -> Outcome {
     match command {
-        KeyCommand::List { store } => return list(context, store.as_deref()),
+        KeyCommand::List(asked) => return list(context, &asked),
         KeyCommand::Show { id } => return show(context, &id),
         KeyCommand::Create(asked) => create(context, asked),
         KeyCommand::Update(asked) => update(context, asked),
@@ -28,10 +28,15 @@ pub(crate) fn run(context: &Context, command: KeyCommand) -> Outcome {
     Ok(())
 }
 
-fn list(context: &Context, store: Option<&str>) -> Outcome {
-    let (records, now) = (context.open(true)?.list(store), now_ms());
+fn list(context: &Context, asked: &List) -> Outcome {
+    let limit = asked.limit.map_or(usize::MAX, |limit| limit as usize);
+    let one_more = limit.saturating_add(1); // which tells whether others follow
+    let page = context.open(true)?.list_page(asked.store.as_deref(), asked.after.as_deref(), one_more);
+    let (mut records, now) = (page.map_err(|error| Failure::new(Exit::NotFound, error.to_string()))?, now_ms());
+    let more = records.len() > limit;
+    records.truncate(limit);
     if records.is_empty() && !context.json() {
-        tell("there are no keys");
+        tell(if asked.after.is_some() { "no keys follow" } else { "there are no keys" });
         return Ok(());
     }
     let row = |record: &KeyRecord| {
@@ -47,7 +52,11 @@ fn list(context: &Context, store: Option<&str>) -> Outcome {
         ]
     };
     let titles = ["ID", "NAME", "STORE", "STATE", "LIMIT", "EXPIRES", "SCOPES"];
-    context.print(&KeyView::list(&records, now), || titled_table(titles, records.iter().map(row)))
+    context.print(&KeyView::list(&records, now), || titled_table(titles, records.iter().map(row)))?;
+    if let (true, Some(last)) = (more, records.last()) {
+        tell(&format!("More keys follow: list them with --after {}.", last.id));
+    }
+    Ok(())
 }
 
 fn show(context: &Context, id: &str) -> Outcome {

@@ -86,7 +86,7 @@ fn the_help_names_every_command_and_option() {
     for (command, options) in [
         ("init", &["FILE"][..]),
         ("key create", &["--name", "--store", "--scope", "--rate-limit", "--expires", "--test-mode", "[default: 60]"]),
-        ("key list", &["--store"]),
+        ("key list", &["--store", "--limit", "--after"]),
         ("key show", &["<ID>"]),
         ("key update", &["<ID>", "--name", "--scope", "--rate-limit", "--expires", "--test-mode", "never"]),
         ("key enable", &["<ID>..."]),

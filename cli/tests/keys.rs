@@ -173,6 +173,36 @@ fn list_shows_all_keys_or_those_of_a_store() {
 }
 
 #[test]
+fn list_goes_on_behind_a_key() {
+    let place = Place::new();
+    let [first, other, second, third] = ["yourstore", "other", "yourstore", "yourstore"].map(|store| {
+        let words = ["key", "create", "--name", "Sync", "--store", store, "--scope", "sales:read", "--json"];
+        text(&place.run(words).done().json()["record"]["id"])
+    });
+    let list = |more: &[&str]| place.run(["key", "list"].iter().chain(more));
+    let ids = |more: &[&str]| {
+        let page = list(&[more, &["--json"]].concat()).done();
+        (page.json().as_array().unwrap().iter().map(|key| text(&key["id"])).collect::<Vec<_>>(), page.err)
+    };
+    let page = list(&["--limit", "2"]).done();
+    assert_eq!(page.out.lines().count(), 3, "{page:?}");
+    assert!(page.out.contains(&first) && page.out.contains(&other), "{page:?}");
+    assert_eq!(page.err, format!("More keys follow: list them with --after {other}.\n"));
+    assert_eq!(ids(&["--limit", "2"]), (vec![first.clone(), other.clone()], page.err));
+
+    assert_eq!(ids(&["--limit", "2", "--after", &other]), (vec![second.clone(), third.clone()], String::new()));
+    assert_eq!(ids(&["--after", &second]), (vec![third.clone()], String::new()));
+    let of_store = ids(&["--store", "yourstore", "--after", &first, "--limit", "1"]);
+    assert_eq!(of_store, (vec![second.clone()], format!("More keys follow: list them with --after {second}.\n")));
+
+    let last = list(&["--after", &third]).done();
+    assert_eq!((last.out.as_str(), last.err.as_str()), ("", "no keys follow\n"));
+    assert_eq!(ids(&["--after", &third]), (Vec::new(), String::new()));
+    list(&["--after", "key_nobody"]).failed(4, "no key has the id \"key_nobody\"");
+    list(&["--limit", "0"]).failed(2, "--limit");
+}
+
+#[test]
 fn show_tells_everything_but_the_secret() {
     let place = Place::new();
     let (key, id) = place.create(&[&READ[..], &["--expires", "2099-01-01"]].concat());

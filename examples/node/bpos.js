@@ -129,9 +129,15 @@ export class Registry {
     return this.#answer("bpos_key_get", ...text(id));
   }
 
-  /** The records of a store's keys; of all for ANY_STORE. */
-  list(store) {
-    return this.#answer("bpos_key_list", ...storeText(store));
+  /**
+   * The records of a store's keys; of all for ANY_STORE. Many keys are read in pages: at most so many, behind the key
+   * with the id `after`. Behind the last key the page is empty.
+   */
+  list(store, { after, limit = Number.MAX_SAFE_INTEGER } = {}) {
+    if (!Number.isSafeInteger(limit) || limit < 0) {
+      throw new BposError("invalid_argument", `${inspect(limit)} is no limit: give an integer that is not negative`);
+    }
+    return this.#answer("bpos_key_list_page", ...storeText(store), ...text(after), limit);
   }
 
   /** Reads the registry file again. A bad or older one throws, and the old keys stay in force. */

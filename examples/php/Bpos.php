@@ -206,10 +206,18 @@ final class Bpos
         return $this->answer('bpos_key_get', $id, strlen($id));
     }
 
-    /** The records of a store's keys. */
-    public function list(string|BposStore $store): array
+    /**
+     * The records of a store's keys; of all for ANY_STORE. Many keys are read in pages: at most so many, behind the key
+     * with the id $after. Behind the last key the page is empty.
+     */
+    public function list(string|BposStore $store, ?string $after = null, int $limit = PHP_INT_MAX): array
     {
-        return $this->answer('bpos_key_list', ...self::storeText($store));
+        if ($limit < 0) {
+            throw new BposException("the limit is $limit; expected 0 or more", 1, 'invalid_argument');
+        }
+        [$text, $length] = self::storeText($store);
+
+        return $this->answer('bpos_key_list_page', $text, $length, $after, strlen($after ?? ''), $limit);
     }
 
     /** Reads the registry file again. A bad or older one throws, and the old keys stay in force. */

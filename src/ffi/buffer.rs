@@ -21,6 +21,7 @@ use crate::error::{Error, ErrorKind};
 ///   bpos_key_create(), bpos_key_rotate()                    fill one with a new key and its record
 ///   bpos_registry_edit()                                    fills one with the answers to several changes
 ///   bpos_key_update(), bpos_key_get(), bpos_key_list()      fill one with records
+///   bpos_key_list_page()                                    fills one with some records
 ///   bpos_buffer_free()                                      wipes and frees it
 #[repr(C)]
 pub struct bpos_buffer {

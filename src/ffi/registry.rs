@@ -35,6 +35,7 @@ use crate::registry::{Options, Registry};
 ///   bpos_key_revoke(), bpos_key_remove()              revoke one permanently, or remove its record
 ///   bpos_registry_edit()                              several changes, all or none
 ///   bpos_key_get(), bpos_key_list()                   the record of one, or of all
+///   bpos_key_list_page()                              the records of some, and then of the next
 ///   bpos_registry_reload()                            reads a file registry's file again
 ///   bpos_registry_reload_if_changed()                 the same, if it has changed
 ///   bpos_registry_apply()                             applies changes to a memory registry

@@ -3,8 +3,10 @@
 #include <bpos.hpp>
 
 #include <atomic>
+#include <cstdint>
 #include <cstring>
 #include <fstream>
+#include <initializer_list>
 #include <iostream>
 #include <thread>
 #include <vector>
@@ -237,6 +239,7 @@ void holds_no_keys(Registry& registry) {
     CHECK(code_of([&] { registry.remove("key_1"); }, "registry") == misuse);
     CHECK(code_of([&] { (void)registry.get("key_1"); }, "registry") == misuse);
     CHECK(code_of([&] { (void)registry.list(); }, "registry") == misuse);
+    CHECK(code_of([&] { (void)registry.list_page(bpos::any_store, {}, 9); }, "registry") == misuse);
     CHECK(code_of([&] { registry.reload(); }, "registry") == misuse);
     CHECK(code_of([&] { registry.reload_if_changed(); }, "registry") == misuse);
     CHECK(code_of([&] { registry.apply("[]"); }, "registry") == misuse);
@@ -330,6 +333,31 @@ void lists_are_of_a_store_or_of_all() {
     CHECK(listed(registry, "yourstore") == all.view());
     CHECK(listed(registry, "otherstore") == "[]");
     CHECK(listed(registry, {}) == "[]");
+}
+
+void lists_are_read_in_pages() {
+    bpos::registry registry = bpos::registry::from_json(no_keys);
+    const key first = create(registry), second = create(registry), third = create(registry);
+    const auto page = [&](bpos::store of, std::string_view after, std::size_t most) {
+        const bpos::text records = registry.list_page(of, after, most);
+        return std::string(records.view());
+    };
+    const auto records = [&](std::initializer_list<key> keys) {
+        std::string all;
+        for (const key& one : keys) {
+            const bpos::text record = registry.get(one.id);
+            all += (all.empty() ? "" : ",") + std::string(record.view());
+        }
+        return '[' + all + ']';
+    };
+    CHECK(page(bpos::any_store, {}, 2) == records({first, second}));
+    CHECK(page(bpos::any_store, first.id, 1) == records({second}));
+    CHECK(page("yourstore", second.id, 2) == records({third}));
+    CHECK(page("yourstore", {}, SIZE_MAX) == records({first, second, third}));
+    CHECK(page("yourstore", third.id, 2) == "[]" && page("yourstore", {}, 0) == "[]");
+    CHECK(page("otherstore", first.id, 2) == "[]" && page({}, {}, 2) == "[]");
+    CHECK(code_of([&] { (void)page(bpos::any_store, "key_none", 2); }, "key_none") == bpos::errc::not_found);
+    CHECK(code_of([&] { (void)page(bpos::any_store, "", 2); }, "\"\"") == bpos::errc::not_found);
 }
 
 void answers_are_moved_not_copied() {
@@ -497,6 +525,7 @@ int main(int argc, char** argv) {
     keys_live_and_end();
     changes_are_made_together();
     lists_are_of_a_store_or_of_all();
+    lists_are_read_in_pages();
     answers_are_moved_not_copied();
     errors_say_what_is_wrong(argv[1]);
     a_file_is_made_once(argv[1]);

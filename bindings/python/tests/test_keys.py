@@ -91,6 +91,34 @@ def test_a_list_is_of_all_or_of_one_store() -> None:
     assert ids(store=None) == ids(store="") == ids(store="\udcff") == ids(store="other") == []
 
 
+def test_a_list_is_read_in_pages() -> None:
+    keys = [
+        record(f"bpos_AKeyThatIsNotSecretNumber{n}", id=f"key_{n}", store="other" if n == 3 else "yourstore")
+        for n in range(1, 6)
+    ]
+    registry = bpos.Registry.from_json(document(*keys))
+
+    def page(**page: Any) -> list[str]:
+        return [key.id.removeprefix("key_") for key in registry.list(**page)]
+
+    assert page(limit=2) == page(limit=2, after=None) == ["1", "2"]
+    assert page(limit=2, after="key_2") == page(limit=2, after=b"key_2") == ["3", "4"]
+    assert page(limit=2, after="key_4") == page(after="key_4") == ["5"]
+    assert page(limit=2, after="key_5") == page(limit=0) == []
+    assert page(store="yourstore", limit=2, after="key_2") == page(store="yourstore", after="key_3") == ["4", "5"]
+    assert page(limit=2**64) == page(limit=2**64 + 1) == page() == ["1", "2", "3", "4", "5"]
+    for none in ("key_none", "", "\udcff"):
+        with pytest.raises(bpos.NotFoundError, match="no key has the id"):
+            page(after=none)
+    with pytest.raises(ValueError, match="^the limit is -1; expected 0 or more$"):
+        page(limit=-1)
+    for limit in ("2", 2.5):
+        with pytest.raises(TypeError):
+            page(limit=limit)
+    with pytest.raises(TypeError, match="^after must be str or bytes, not int$"):
+        page(after=2)
+
+
 @pytest.mark.parametrize("method", ["update", "enable", "disable", "revoke", "remove", "get"])
 def test_an_id_that_no_key_has_is_not_found(registry: bpos.Registry, method: str) -> None:
     for id in ("key_none", "key_1\0", "", "\ud800", b"\xff"):

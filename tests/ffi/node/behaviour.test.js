@@ -152,6 +152,22 @@ test("a key is created, changed, rotated and revoked", () => {
   const counts = ["yourstore", "", null, "other", ANY_STORE].map((store) => of.list(store).length);
   assert.deepEqual(counts, [1, 0, 0, 0, 1]);
 });
+test("many keys are listed in pages", () => {
+  const of = registry();
+  const store = (name) => (name === "3" ? "other" : "yourstore");
+  const ids = [..."12345"].map((name) => of.create({ ...SPEC, name, store: store(name) }).record.id);
+  const names = (...page) => of.list(...page).map((record) => record.name).join("");
+  const all = [undefined, ids[1], ids[3], ids[4]].map((after) => names(ANY_STORE, { after, limit: 2 }));
+  assert.deepEqual(all, ["12", "34", "5", ""]);
+  const pages = [{}, { after: ids[2] }, { after: ids[1], limit: 1 }, { limit: 0 }];
+  const some = pages.map((page) => names("yourstore", page));
+  assert.deepEqual(some, ["1245", "45", "4", ""]);
+  fails("not_found", 'no key has the id "key_none"', () => of.list("yourstore", { after: "key_none", limit: 2 }));
+  fails("not_found", 'no key has the id ""', () => of.list("yourstore", { after: "" }));
+  for (const limit of [-1, 1.5, NaN, null, "2", 2 ** 53]) {
+    fails("invalid_argument", `${inspect(limit)} is no limit`, () => of.list("yourstore", { limit }));
+  }
+});
 test("several changes are made together, each with its answer", () => {
   const of = registry();
   const { id } = of.create(SPEC).record;

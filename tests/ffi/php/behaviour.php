@@ -152,6 +152,23 @@ test('a key is created, changed, rotated and revoked', function () {
     $counts = array_map(fn ($store) => count($bpos->list($store)), ['yourstore', '', 'other', Bpos::ANY_STORE]);
     same([1, 0, 0, 1], $counts);
 });
+test('many keys are listed in pages', function () {
+    $bpos = registry();
+    $create = fn ($name) => $bpos->create([...SPEC, 'name' => $name, 'store' => $name === '3' ? 'other' : 'yourstore']);
+    $ids = array_map(fn ($name) => $create($name)->record['id'], ['1', '2', '3', '4', '5']);
+    $names = fn (...$page) => implode(array_column($bpos->list(...$page), 'name'));
+    same(['12', '34', '5', ''], [
+        $names(Bpos::ANY_STORE, limit: 2), $names(Bpos::ANY_STORE, $ids[1], 2),
+        $names(Bpos::ANY_STORE, $ids[3], 2), $names(Bpos::ANY_STORE, $ids[4], 2),
+    ]);
+    same(['1245', '45', '4', ''], [
+        $names('yourstore'), $names('yourstore', after: $ids[2]), $names('yourstore', $ids[1], 1),
+        $names('yourstore', limit: 0),
+    ]);
+    fails('not_found', 'no key has the id "key_none"', fn () => $bpos->list('yourstore', 'key_none', 2));
+    fails('not_found', 'no key has the id ""', fn () => $bpos->list('yourstore', ''));
+    fails('invalid_argument', 'the limit is -1', fn () => $bpos->list('yourstore', limit: -1));
+});
 test('several changes are made together, each with its answer', function () {
     $bpos = registry();
     $id = $bpos->create(SPEC)->record['id'];

@@ -108,7 +108,7 @@ _LONG: dict[str, tuple[Any, ...]] = {
     "bpos_key_disable": (c_int32, c_void_p, *_TEXT, _ERROR),
     "bpos_key_remove": (c_int32, c_void_p, *_TEXT, _ERROR),
     "bpos_key_get": (c_int32, c_void_p, *_TEXT, *_ANSWER),
-    "bpos_key_list": (c_int32, c_void_p, *_TEXT, *_ANSWER),
+    "bpos_key_list_page": (c_int32, c_void_p, *_TEXT, *_TEXT, c_size_t, *_ANSWER),
     "bpos_buffer_free": (None, POINTER(Buffer)),
 }
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import operator
 import os
+import sys
 from collections.abc import Iterable, Mapping
 from ctypes import c_uint8
 from datetime import datetime, timedelta
@@ -326,11 +328,25 @@ class Registry:
         """A key's record. Raises NotFoundError if no key has the id."""
         return record_of(json.loads(self._answer(library.bpos_key_get, encoded(id, "id"))))
 
-    def list(self, *, store: Store = ANY_STORE) -> List[KeyRecord]:
+    def list(
+        self, *, store: Store = ANY_STORE, after: Optional[Text] = None, limit: Optional[int] = None
+    ) -> List[KeyRecord]:
         """The records of all keys, or of a store's, in the order of the document. None and an empty store have no keys.
-        The cost grows with the registry, not only with the answer."""
-        name = encoded_store(store)
-        records = answer(library.bpos_key_list, self._open(), name, len(name or b""))
+
+        after, limit: for many keys, which are read in pages: at most so many records, behind the key with this id. The
+            cost does not grow with the registry, and behind the last key the list is empty. A key that is created
+            meanwhile is behind all others, so whoever goes on from the last id of each page sees every key once that
+            was there throughout.
+
+        Raises NotFoundError if no key has the id `after`, perhaps no longer: begin again; ValueError if the limit is
+        negative.
+        """
+        name, behind = encoded_store(store), None if after is None else encoded(after, "after")
+        most = sys.maxsize if limit is None else min(operator.index(limit), sys.maxsize)
+        if most < 0:
+            raise ValueError(f"the limit is {limit}; expected 0 or more")
+        texts = (name, len(name or b""), behind, len(behind or b""))
+        records = answer(library.bpos_key_list_page, self._open(), *texts, most)
         return [record_of(record) for record in json.loads(records)]
 
     # ---- The document ----
