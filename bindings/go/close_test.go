@@ -214,7 +214,7 @@ func lastUse(t *testing.T, i int) (bpos.NewKey, bpos.Decision) {
 
 const (
 	registries = 40
-	sizeOfOne  = 10_000 * 200 / 1024 // KiB at least: 10,000 keys of 200 bytes
+	sizeOfOne  = 10_000 * 300 / 1024 // KiB at least: 10,000 keys of 300 bytes
 )
 
 // large is a registry document of some megabytes in memory.
