@@ -214,7 +214,7 @@ func lastUse(t *testing.T, i int) (bpos.NewKey, bpos.Decision) {
 
 const (
 	registries = 40
-	sizeOfOne  = 10_000 * 300 / 1024 // KiB at least: 10,000 keys of 300 bytes
+	sizeOfOne  = 10_000 * 200 / 1024 // KiB at least: 10,000 keys of 200 bytes
 )
 
 // large is a registry document of some megabytes in memory.
@@ -236,7 +236,9 @@ func grows(t *testing.T, end func(*bpos.Registry)) int {
 		}
 		end(registry)
 	}
-	open() // what the first one takes may stay with the allocator
+	for range registries {
+		open() // what the first ones take stays with the allocator, in each thread's arena
+	}
 	before := residentKiB(t)
 	for range registries {
 		open()
