@@ -256,14 +256,14 @@ fn prepare<'r>(
 }
 
 /// Counts a denial that proved no key.
-#[inline]
+#[inline(always)]
 fn unproved(registry: &Registry, lane: usize, reason: DenyReason) -> Outcome<'static> {
     registry.count_unproved(lane, reason);
     Outcome { denied: Some(reason), ..Outcome::default() }
 }
 
 /// Counts a denial of a key, and names the scope where that decided.
-#[inline]
+#[inline(always)]
 fn proved<'a>(
     registry: &'a Registry,
     lane: usize,
