@@ -221,7 +221,9 @@ fn decide<T>(
             let denied = proved(registry, lane, key, DenyReason::RateLimited, Some(need), whole_seconds(wait_us));
             Outcome { limit, ..denied }
         }
-        Ok(Verdict::Outgrown | Verdict::OutOfTime) | Err(_) => unproved(registry, lane, DenyReason::Internal),
+        Ok(Verdict::Outgrown | Verdict::OutOfTime | Verdict::Damaged) | Err(_) => {
+            unproved(registry, lane, DenyReason::Internal)
+        }
     })
 }
 

@@ -48,9 +48,9 @@ const FIRST_PROVED: usize = DenyReason::FIRST_PROVED;
 
 const _: () = assert!(DENY_REASONS - FIRST_PROVED <= CELLS && FIRST_PROVED <= CELLS, "a tally has a cell for each");
 
-/// No memory for a key's log.
+/// There is no memory for a key's log, or it is damaged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct OutOfMemory;
+pub(crate) struct NoLog;
 
 impl Usages {
     pub(crate) fn new() -> Self {
@@ -110,7 +110,7 @@ impl Clone for Account {
 impl<'a> Usage<'a> {
     /// Admits one request if the key's limit has room for it.
     #[inline]
-    pub(crate) fn admit(self, limit: u32, clock: &impl Clock) -> Result<Verdict, OutOfMemory> {
+    pub(crate) fn admit(self, limit: u32, clock: &impl Clock) -> Result<Verdict, NoLog> {
         let mut log = self.last().map_or_else(|| self.first(), Ok)?;
         loop {
             while let Some(next) = log.next(self.pieces) {
@@ -196,12 +196,12 @@ impl<'a> Usage<'a> {
 
     /// The first log, which is made at first use.
     #[inline]
-    fn first(self) -> Result<Log<'a>, OutOfMemory> {
+    fn first(self) -> Result<Log<'a>, NoLog> {
         let block = match self.account.block.load(Ordering::Acquire) {
-            0 => self.find_block(true).ok_or(OutOfMemory)?,
+            0 => self.find_block(true).ok_or(NoLog)?,
             block => block,
         };
-        Log::at(self.pieces, block).ok_or(OutOfMemory)
+        Log::at(self.pieces, block).ok_or(NoLog)
     }
 
     /// The last log, if this version has seen it.
@@ -280,40 +280,42 @@ impl<'a> Log<'a> {
 
     #[inline]
     fn window(self) -> Window<'a> {
-        Window { head: self.head, tail: self.tail, slots: self.slots }
+        Window { head: self.head, tail: self.tail, slots: self.slots, is_shared: false }
     }
 
     #[inline]
-    fn next(self, pieces: &'a Pieces) -> Option<Result<Self, OutOfMemory>> {
+    fn next(self, pieces: &'a Pieces) -> Option<Result<Self, NoLog>> {
         match self.next.load(Ordering::Acquire) {
             0 => None,
-            link => Some(Self::linked(pieces, link)),
+            link => Some(self.linked(pieces, link)),
         }
     }
 
-    fn linked(pieces: &'a Pieces, link: u64) -> Result<Self, OutOfMemory> {
-        u32::try_from(link).ok().and_then(|link| Self::at(pieces, link)).ok_or(OutOfMemory)
+    /// A larger log than this one, so that whoever follows links comes to an end.
+    fn linked(self, pieces: &'a Pieces, link: u64) -> Result<Self, NoLog> {
+        let next = u32::try_from(link).ok().and_then(|link| Self::at(pieces, link));
+        next.filter(|next| next.slots.len() > self.slots.len()).ok_or(NoLog)
     }
 
     /// Seals this log and returns the next one, with more slots.
     #[cold]
-    fn grow(self, pieces: &'a Pieces, limit: u32) -> Result<Self, OutOfMemory> {
-        self.window().seal();
+    fn grow(self, pieces: &'a Pieces, limit: u32) -> Result<Self, NoLog> {
+        self.window().seal().ok_or(NoLog)?;
         let own = u32::try_from(self.slots.len()).unwrap_or(u32::MAX);
         // Of a seldom used key the limit says little, so not too large at once.
         let wanted = limit.clamp(own, own.saturating_mul(4) - 1);
-        let (size, slots) = (0..).zip(SLOTS).find(|(_, slots)| *slots > wanted).ok_or(OutOfMemory)?;
+        let (size, slots) = (0..).zip(SLOTS).find(|(_, slots)| *slots > wanted).ok_or(NoLog)?;
         if let Some(next) = self.next(pieces) {
             return next;
         }
-        let link = size << PIECE_BITS | pieces.take(lines(slots)).ok_or(OutOfMemory)?;
-        let log = Self::at(pieces, link).ok_or(OutOfMemory)?;
+        let link = size << PIECE_BITS | pieces.take(lines(slots)).ok_or(NoLog)?;
+        let log = Self::at(pieces, link).ok_or(NoLog)?;
         // No other thread sees it yet.
         self.window().last().for_each(|time| log.window().restore(time));
         log.carried.store(log.window().admitted(), Ordering::Relaxed);
         match self.next.compare_exchange(0, u64::from(link), Ordering::AcqRel, Ordering::Acquire) {
             Ok(_) => Ok(log),
-            Err(other) => Self::linked(pieces, other),
+            Err(other) => self.linked(pieces, other),
         }
     }
 
@@ -490,6 +492,49 @@ mod tests {
             assert_eq!(matches!(verdict, Verdict::Admitted { .. }), expected, "{time}: {verdict:?}");
         }
         assert_eq!(key.usage().admitted(), 2);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 5_000, failure_persistence: None, ..ProptestConfig::default() })]
+
+        /// Words that another process wrote may be anything: each request is answered, or the log is refused.
+        #[test]
+        fn a_damaged_log_neither_hangs_nor_panics(
+            words in proptest::collection::vec((0..16_usize, prop_oneof![any::<u64>(), 0..300_u64, Just(u64::MAX)]), 1..20),
+            limit in limit(),
+            now in 0..3 * SPAN_US,
+        ) {
+            let key = Key::new();
+            key.admit(limit, now);
+            let block = key.usages.pieces.get(key.account.block.load(Ordering::Relaxed), 2).expect("it was taken");
+            for (place, word) in words.into_iter().filter(|(place, _)| *place != DENIED) {
+                block[place].store(word, Ordering::Relaxed);
+            }
+            for _ in 0..3 {
+                if let Ok(Verdict::Admitted { remaining, .. }) = key.usage().admit(limit, &at(now)) {
+                    prop_assert!(remaining < limit);
+                }
+            }
+            key.usage().admitted();
+            key.usage().last_us();
+        }
+    }
+
+    /// Where the counts' piece is named in a block: not damaged here, since it may be another key's.
+    const DENIED: usize = 4;
+
+    #[test]
+    fn an_admission_in_the_future_is_damage_where_processes_share() {
+        let (head, tail) = (AtomicU64::new(0), AtomicU64::new(0));
+        let slots: Vec<_> = (0..8).map(|_| AtomicU64::new(0)).collect();
+        let window = |is_shared| Window { head: &head, tail: &tail, slots: &slots, is_shared };
+        let admit = |is_shared, limit, now| window(is_shared).admit(limit, || now, || Some((now, now)));
+        assert!(matches!(admit(true, 2, 5_000_000), Verdict::Admitted { .. }));
+        assert!(matches!(admit(true, 2, 4_000_000), Verdict::Admitted { .. }), "clocks of two cores differ by less");
+        for limit in [2, 3] {
+            assert_eq!(admit(true, limit, 3_999_999), Verdict::Damaged);
+        }
+        assert!(matches!(admit(false, 3, 1), Verdict::Admitted { .. }), "a caller's clock may go back");
     }
 
     #[test]

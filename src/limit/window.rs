@@ -9,7 +9,8 @@
 //! 1. The exchange of a slot is the only commit. Commits happen in order, each once; `head` lags by at most one.
 //! 2. Times never decrease and `time[k] - time[k - limit] > SPAN_US`, so at most `limit` lie in any span.
 //! 3. A refusal writes nothing: a flood on a used-up key costs other cores nothing.
-//! 4. Every retry means that another request was admitted, so the limit bounds contention.
+//! 4. Every retry means that another request was admitted, so the limit bounds contention. [`TRIES`] bounds it too, for a
+//!    log that another process has damaged.
 //! 5. A thread that dies anywhere leaves a valid log.
 //!
 //! `tests/loom` runs this very file under every interleaving of a bounded model.
@@ -21,6 +22,12 @@ pub(crate) const SPAN_US: u64 = 60_000_000;
 
 /// The latest time that a slot can hold; the next value is a seal.
 pub(crate) const LATEST_US: u64 = TIME_MASK - 1;
+
+/// How often a log is read for one request: more often than as many requests can be admitted in the span.
+const TRIES: u32 = 4_096;
+
+/// How far in the future the newest admission of a [`Window::is_shared`] log can be: more than clocks differ between cores.
+const AHEAD_US: u64 = 1_000_000;
 
 const TIME_BITS: u32 = 48;
 const TIME_MASK: u64 = (1 << TIME_BITS) - 1;
@@ -35,6 +42,8 @@ pub(crate) struct Window<'a> {
     /// A power of two of them, two at least. With no more than the limit, the log may have to move to more of them; with
     /// more, it need not, and a seal still leaves all that counts.
     pub(crate) slots: &'a [AtomicU64],
+    /// Whether other processes write to it, by the same clock: a word of it may be anything.
+    pub(crate) is_shared: bool,
 }
 
 /// The answer to one request.
@@ -48,6 +57,13 @@ pub(crate) enum Verdict {
     Outgrown,
     /// The time is past [`LATEST_US`], which no slot can hold. Nothing is admitted.
     OutOfTime,
+    /// The log is not one that these functions write. Nothing is admitted.
+    Damaged,
+}
+
+enum State {
+    Open(View),
+    Sealed,
 }
 
 /// A consistent view of the log.
@@ -77,18 +93,25 @@ impl Window<'_> {
         let most = u32::try_from(self.slots.len() - 1).unwrap_or(u32::MAX);
         let room = limit.min(most);
         let blocked = |wait_us| if limit > most { Verdict::Outgrown } else { Verdict::Refused { wait_us } };
-        loop {
-            let Some(view) = self.view(room) else { return Verdict::Outgrown };
+        let is_damaged = |view: &View, now: u64| self.is_shared && view.newest_us > now.saturating_add(AHEAD_US);
+        let mut tries = 0..TRIES;
+        while let Some(state) = self.state(room, &mut tries) {
+            let State::Open(view) = state else { return Verdict::Outgrown };
             if view.wait_us(view.newest_us).is_some()
                 && let Some((earliest, latest)) = coarse_now()
                 && view.wait_us(latest).is_some()
+                && !is_damaged(&view, latest)
                 && let Some(wait_us) = view.wait_us(earliest.max(view.newest_us))
             {
                 return blocked(wait_us);
             }
-            let time = now().max(view.newest_us);
+            let now = now();
+            let time = now.max(view.newest_us);
             if time > LATEST_US {
                 return Verdict::OutOfTime;
+            }
+            if is_damaged(&view, now) {
+                return Verdict::Damaged;
             }
             if let Some(wait_us) = view.wait_us(time) {
                 return blocked(wait_us);
@@ -97,25 +120,28 @@ impl Window<'_> {
                 let (counted, oldest_us) = self.count(view.next, time, room);
                 return Verdict::Admitted {
                     remaining: limit.saturating_sub(counted),
-                    frees_in_us: oldest_us + SPAN_US + 1 - time,
+                    frees_in_us: (oldest_us + SPAN_US + 1).saturating_sub(time),
                 };
             }
         }
+        Verdict::Damaged
     }
 
-    /// Ends the log: nothing is admitted after this, and [`Window::last`] is final.
-    pub(crate) fn seal(self) {
-        while let Some(view) = self.view(0) {
+    /// Ends the log: nothing is admitted after this, and [`Window::last`] is final. `None` if the log is damaged.
+    pub(crate) fn seal(self) -> Option<()> {
+        let mut tries = 0..TRIES;
+        while let State::Open(view) = self.state(0, &mut tries)? {
             let seal = word(self.lap(view.next), TIME_MASK);
             if self.slot(view.next).compare_exchange(view.vacant, seal, Ordering::AcqRel, Ordering::Acquire).is_ok() {
-                return;
+                break;
             }
         }
+        Some(())
     }
 
     /// Adds an admission from another log. No other thread may use this one yet.
     pub(crate) fn restore(self, time: u64) {
-        if let Some(view) = self.view(0) {
+        if let Some(State::Open(view)) = self.state(0, &mut (0..TRIES)) {
             self.commit(&view, time);
         }
     }
@@ -140,15 +166,16 @@ impl Window<'_> {
         (slot != 0 && !is_seal(slot)).then(|| time_of(slot))
     }
 
-    /// A view in which `next` was still to be committed; `None` once the log is sealed.
-    fn view(self, room: u32) -> Option<View> {
+    /// A view in which `next` was still to be committed, unless the log is sealed. `None` after so many tries.
+    fn state(self, room: u32, tries: &mut impl Iterator) -> Option<State> {
         loop {
+            tries.next()?;
             let next = self.head.load(Ordering::Acquire);
             let lap = self.lap(next);
             let vacant = self.slot(next).load(Ordering::Acquire);
             if lap_of(vacant) == lap {
                 if is_seal(vacant) {
-                    return None;
+                    return Some(State::Sealed);
                 }
                 self.advance(next); // committed, but `head` not advanced yet
                 continue;
@@ -158,7 +185,7 @@ impl Window<'_> {
             }
             let Some(newest_us) = self.time_before(next, 1) else { continue };
             let Some(blocking_us) = self.time_before(next, u64::from(room)) else { continue };
-            return Some(View { next, vacant, newest_us: newest_us.unwrap_or(0), blocking_us });
+            return Some(State::Open(View { next, vacant, newest_us: newest_us.unwrap_or(0), blocking_us }));
         }
     }
 
@@ -191,7 +218,7 @@ impl Window<'_> {
     /// How many admissions lie in the span that ends with `newest`, at `time`, and the time of the oldest.
     fn count(self, newest: u64, time: u64, room: u32) -> (u32, u64) {
         let known = self.tail.load(Ordering::Relaxed).min(newest);
-        let start = known.max((newest + 1).saturating_sub(u64::from(room)));
+        let start = known.max(newest.saturating_sub(u64::from(room.saturating_sub(1))));
         let mut oldest = start;
         let mut oldest_us = time;
         while oldest < newest {
@@ -207,7 +234,7 @@ impl Window<'_> {
             // The one before `oldest` has left, so all before it have.
             self.tail.store(oldest, Ordering::Relaxed);
         }
-        (u32::try_from(newest + 1 - oldest).unwrap_or(u32::MAX), oldest_us)
+        (u32::try_from(newest - oldest).unwrap_or(u32::MAX).saturating_add(1), oldest_us)
     }
 
     fn slot(&self, k: u64) -> &AtomicU64 {

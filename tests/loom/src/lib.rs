@@ -63,7 +63,7 @@ impl Log {
     }
 
     fn window(&self) -> Window<'_> {
-        Window { head: &self.head, tail: &self.tail, slots: &self.slots }
+        Window { head: &self.head, tail: &self.tail, slots: &self.slots, is_shared: true }
     }
 
     /// The times of the newest admissions, oldest first, read from the slots.
