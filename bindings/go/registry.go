@@ -4,6 +4,7 @@ package bpos
 import "C"
 
 import (
+	"encoding/json"
 	"bytes"
 	"cmp"
 	"runtime"
@@ -156,6 +157,7 @@ type options struct {
 	policy    []byte
 	hasPolicy bool
 	readOnly  bool
+	shared    any // nil, false, or the folder of the shared memory
 }
 
 // ReadOnly makes a registry that refuses every change with [ErrReadOnly], for a program that only decides.
@@ -169,6 +171,19 @@ func Policy(document []byte) Option {
 	return func(o *options) { o.policy, o.hasPolicy = document, true }
 }
 
+// Unshared makes a registry that shares nothing with the other processes that open its file: each counts on its own, so all
+// together admit a key as many times its limit as there are processes, and each hears of changes only by [Registry.Reload]
+// and [Registry.ReloadIfChanged].
+func Unshared() Option {
+	return func(o *options) { o.shared = false }
+}
+
+// SharedIn says in which folder the memory lies that the processes share, if not in /dev/shm: for containers, one in memory
+// that all of them mount.
+func SharedIn(folder string) Option {
+	return func(o *options) { o.shared = map[string]string{"dir": folder} }
+}
+
 // optionsJSON passes the policy on unchanged, so that the line and column of an error are those in the author's file.
 func optionsJSON(list []Option) string {
 	var o options
@@ -178,6 +193,10 @@ func optionsJSON(list []Option) string {
 	form := `{"read_only":false`
 	if o.readOnly {
 		form = `{"read_only":true`
+	}
+	if o.shared != nil {
+		shared, _ := json.Marshal(o.shared) // neither type above can fail
+		form += `,"shared":` + string(shared)
 	}
 	if o.hasPolicy {
 		form += `,"policy":` + cmp.Or(string(o.policy), "null")

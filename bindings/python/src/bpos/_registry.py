@@ -78,19 +78,22 @@ class Registry:
         *,
         policy: Optional[Policy] = None,
         read_only: bool = False,
+        shared: Union[bool, AnyPath] = True,
     ) -> Registry:
-        """Opens a registry file. Changes are written to it. Changes by other processes are read by `reload()` and
-        `reload_if_changed()`, and before each change.
+        """Opens a registry file. Changes are written to it. All processes that open it count together, and each change is
+        in force in all of them once it was made.
 
         policy: the host's own: the `Path` of its file, its JSON text, or an object; None for the built-in one. A text
             is read more strictly: an object cannot show that a member was duplicated.
         read_only: whether changes are refused.
+        shared: the folder of the memory that the processes share, if not `/dev/shm`; False for a registry that shares
+            nothing, which counts on its own and hears of changes only by `reload()` and `reload_if_changed()`.
 
-        Raises FileError if the file cannot be read; FilePermissionError if others may write to it; FormatError,
+        Raises FileError if the file cannot be read, or the memory cannot be shared; FilePermissionError if others may write to it; FormatError,
         ConflictError or LimitError if the document or the policy is not valid.
         """
         version = version_of(path)  # from before the file is read, which may change meanwhile
-        registry = cls._made(library.bpos_registry_open, os.fsencode(path), policy, read_only)
+        registry = cls._made(library.bpos_registry_open, os.fsencode(path), policy, read_only, shared)
         registry._path, registry._opened_version = path, version
         return registry
 
@@ -100,13 +103,14 @@ class Registry:
         path: AnyPath,
         *,
         policy: Optional[Policy] = None,
+        shared: Union[bool, AnyPath] = True,
     ) -> Registry:
         """Creates a registry file without keys, which must not exist yet, and opens it. It belongs to this process's
         user, and only that user may read and write it.
 
         Raises ConflictError if the file exists already; otherwise as `open`.
         """
-        registry = cls._made(library.bpos_registry_init, os.fsencode(path), policy, read_only=False)
+        registry = cls._made(library.bpos_registry_init, os.fsencode(path), policy, False, shared)
         registry._path = path
         return registry
 
@@ -126,8 +130,13 @@ class Registry:
         return cls._made(library.bpos_registry_from_json, encoded(document, "document"), policy, read_only)
 
     @classmethod
-    def _made(cls, function: Any, source: bytes, policy: Any, read_only: bool) -> Registry:
+    def _made(
+        cls, function: Any, source: bytes, policy: Any, read_only: bool, shared: Union[bool, AnyPath] = True
+    ) -> Registry:
         members = [b'"read_only": ' + (b"true" if read_only else b"false")]
+        if shared is not True:
+            folder = shared if shared is False else {"dir": os.fsdecode(shared)}
+            members.append(b'"shared": ' + json.dumps(folder).encode())
         if policy is not None:
             policy = _policy_text(policy)
             members.append(b'"policy": ' + policy)
