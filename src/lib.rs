@@ -30,6 +30,7 @@ cfg_if::cfg_if! {
         mod policy;
         mod registry;
         mod request;
+        mod shared;
         mod sync;
         mod text;
 

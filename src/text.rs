@@ -46,7 +46,6 @@ impl<const N: usize> Text<N> {
     }
 
     /// The text with its padding.
-    #[cfg(feature = "ffi")]
     pub(crate) fn padded(&self) -> &[u8; N] {
         &self.0
     }

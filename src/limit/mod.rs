@@ -1,9 +1,8 @@
 //! The rate limit and the counts: an exact sliding window, the usage of a key, and the sums of a registry.
 //!
-//! [`window`] is the algorithm over borrowed slots; [`usage`] has the slots, in memory from [`pieces`]. May use `sync`, `clock`
+//! [`window`] is the algorithm over borrowed slots; [`usage`] has the slots, in pieces of memory. May use `sync`, `clock`, `shared`
 //! and `decision`.
 
-mod pieces;
 mod stats;
 mod tally;
 mod usage;

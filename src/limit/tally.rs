@@ -1,6 +1,6 @@
 //! Counters without shared cache lines.
 
-use super::pieces::LINE;
+use crate::shared::pieces::LINE;
 use crate::sync::atomics::{AtomicU64, Ordering};
 
 /// How many lanes have their own line.

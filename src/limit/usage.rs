@@ -7,11 +7,11 @@
 
 use std::sync::atomic::AtomicU32;
 
-use super::pieces::{LINE, Piece, Pieces};
 use super::tally::{self, CELLS, Tally};
 use super::window::{Verdict, Window};
 use crate::clock::Clock;
 use crate::decision::{DENY_REASONS, DenyReason};
+use crate::shared::pieces::{LINE, Piece, Pieces};
 use crate::sync::atomics::{AtomicU64, Ordering};
 
 /// The usage of all keys of a registry, and the denials that are not attributable to one.

@@ -1,0 +1,15 @@
+//! Memory for counting, of this process alone or shared by all that open one registry.
+//!
+//! [`pieces`] hands it out, from the heap or from a mapped file. For a shared registry, [`anchor`] is the small file beside
+//! the registry that says which mapped file that is and who is in, [`mapping`] the mapped file, [`index`] finds the entry of
+//! a key in it, and [`attach`] brings them together. May use `sync`, `text` and `error`.
+
+#![allow(dead_code, unused_imports)] // Until the registry and the decision use it.
+
+mod anchor;
+mod attach;
+mod index;
+mod mapping;
+pub(crate) mod pieces;
+
+pub(crate) use attach::{Shared, SharedOptions};
