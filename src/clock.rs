@@ -34,6 +34,8 @@ impl Now {
 
 /// Where a decision takes its times from.
 pub(crate) trait Clock {
+    /// Whether it is the machine's own, which is the same for every process.
+    const IS_THE_MACHINES: bool;
     /// The wall clock.
     fn unix_ms(&self) -> i64;
     /// The monotonic clock, exact. Only this one may admit.
@@ -47,6 +49,8 @@ pub(crate) trait Clock {
 type CoarseNow = (u64, u64);
 
 impl Clock for Now {
+    const IS_THE_MACHINES: bool = false;
+
     fn unix_ms(&self) -> i64 {
         self.unix_ms
     }
@@ -92,6 +96,8 @@ fn ahead_us(kept: i64, measured: i64, passed: u64) -> i64 {
 }
 
 impl Clock for SystemClock {
+    const IS_THE_MACHINES: bool = true;
+
     fn unix_ms(&self) -> i64 {
         wall_ms()
     }

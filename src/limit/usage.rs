@@ -11,12 +11,17 @@ use super::tally::{self, CELLS, Tally};
 use super::window::{Verdict, Window};
 use crate::clock::Clock;
 use crate::decision::{DENY_REASONS, DenyReason};
+use crate::shared::Shared;
 use crate::shared::pieces::{LINE, Piece, Pieces};
 use crate::sync::atomics::{AtomicU64, Ordering};
+use crate::text::KeyId;
 
 /// The usage of all keys of a registry, and the denials that are not attributable to one.
 pub(crate) struct Usages {
-    pieces: Pieces,
+    /// Memory of this process.
+    own: Pieces,
+    /// Where the keys' blocks are, if all processes share them.
+    shared: Option<Shared>,
     /// A tally of denials that are not attributable to a key.
     unproved: Option<Piece>,
     /// A line for each of the first lanes.
@@ -28,7 +33,8 @@ pub(crate) struct Usages {
 /// What a credential has of its key's usage. Clones share it.
 #[derive(Debug)]
 pub(crate) struct Account {
-    /// The number of the word that holds the block's number, for all versions of the key; 0 if there was no memory.
+    /// The number of the word that holds the block's number, for all versions of the key; 0 if there was no memory. The next
+    /// word is for the block of [`Usage::apart`], where there is one.
     number: u32,
     /// The block, once this version has found it.
     block: AtomicU32,
@@ -39,9 +45,11 @@ pub(crate) struct Account {
 /// The admissions and the denials of one key.
 #[derive(Clone, Copy)]
 pub(crate) struct Usage<'a> {
-    pieces: &'a Pieces,
+    own: &'a Pieces,
+    shared: Option<&'a Shared>,
     gathered: Option<Piece>,
     account: &'a Account,
+    id: &'a KeyId,
 }
 
 const FIRST_PROVED: usize = DenyReason::FIRST_PROVED;
@@ -53,25 +61,37 @@ const _: () = assert!(DENY_REASONS - FIRST_PROVED <= CELLS && FIRST_PROVED <= CE
 pub(crate) struct NoLog;
 
 impl Usages {
-    pub(crate) fn new() -> Self {
-        let pieces = Pieces::default();
-        let (unproved, gathered) = (pieces.take(TALLY), pieces.take(GATHERING));
-        Self { pieces, unproved, gathered, next: AtomicU32::new(0) }
+    /// Of this process alone, or of all that share.
+    pub(crate) fn new(shared: Option<Shared>) -> Self {
+        let own = Pieces::default();
+        let (unproved, gathered) = (own.take(TALLY), own.take(GATHERING));
+        Self { own, shared, unproved, gathered, next: AtomicU32::new(0) }
+    }
+
+    pub(super) fn shared(&self) -> Option<&Shared> {
+        self.shared.as_ref()
     }
 
     /// The account of a new key. Only the writer opens one.
     pub(crate) fn open(&self) -> Account {
+        let words = if self.shared.is_some() { 2 } else { 1 };
         let mut number = self.next.load(Ordering::Relaxed);
         if number.is_multiple_of(WORDS) {
-            number = self.pieces.take(1).map_or(0, |line| line * WORDS);
+            number = self.own.take(1).map_or(0, |line| line * WORDS);
         }
-        self.next.store(if number == 0 { 0 } else { number + 1 }, Ordering::Relaxed);
+        self.next.store(if number == 0 { 0 } else { number + words }, Ordering::Relaxed);
         Account { number, block: AtomicU32::new(0), last: AtomicU32::new(0) }
     }
 
     #[inline]
-    pub(crate) fn of<'a>(&'a self, account: &'a Account) -> Usage<'a> {
-        Usage { pieces: &self.pieces, gathered: self.gathered, account }
+    pub(crate) fn of<'a>(&'a self, account: &'a Account, id: &'a KeyId) -> Usage<'a> {
+        Usage { own: &self.own, shared: self.shared.as_ref(), gathered: self.gathered, account, id }
+    }
+
+    /// The state word of the block whose number a word holds; the block is made if it must be.
+    pub(super) fn state_in(&self, block: &AtomicU64, make: bool) -> Option<&AtomicU64> {
+        let pieces = self.shared.as_ref()?.pieces();
+        Log::at(pieces, linked_block(pieces, block, make)?).map(|log| log.state)
     }
 
     /// Counts a denial that is not attributable to a key, from the caller's own lane.
@@ -87,7 +107,7 @@ impl Usages {
     }
 
     fn tally(&self) -> Option<Tally<'_>> {
-        self.pieces.get(self.unproved?, tally::LINES).map(Tally)
+        self.own.get(self.unproved?, tally::LINES).map(Tally)
     }
 }
 
@@ -97,6 +117,8 @@ const WORDS: u32 = 8;
 const TALLY: u32 = 9;
 /// How many lanes gather denials before they are added to their key's.
 const GATHERING: u32 = 8;
+/// How many a lane gathers at most, for other processes to see them.
+const GATHERED_MOST: u64 = 256;
 
 const _: () = assert!(WORDS as usize == LINE && TALLY as usize == tally::LINES);
 
@@ -110,15 +132,30 @@ impl Clone for Account {
 impl<'a> Usage<'a> {
     /// Admits one request if the key's limit has room for it.
     #[inline]
-    pub(crate) fn admit(self, limit: u32, clock: &impl Clock) -> Result<Verdict, NoLog> {
+    pub(crate) fn admit<C: Clock>(self, limit: u32, clock: &C) -> Result<Verdict, NoLog> {
+        if self.shared.is_some() && !C::IS_THE_MACHINES {
+            return self.admit_apart(limit, clock);
+        }
+        self.admit_here(limit, clock)
+    }
+
+    /// Admits by a caller's clock, which must not reach the windows of other processes.
+    #[cold]
+    fn admit_apart(self, limit: u32, clock: &impl Clock) -> Result<Verdict, NoLog> {
+        self.apart(&self.account.apart()).admit_here(limit, clock)
+    }
+
+    #[inline]
+    fn admit_here(self, limit: u32, clock: &impl Clock) -> Result<Verdict, NoLog> {
+        let (pieces, is_shared) = (self.pieces(), self.shared.is_some());
         let mut log = self.last().map_or_else(|| self.first(), Ok)?;
         loop {
-            while let Some(next) = log.next(self.pieces) {
+            while let Some(next) = log.next(pieces) {
                 log = next?;
                 self.account.last.store(log.link, Ordering::Release);
             }
-            match log.window().admit(limit, || clock.monotonic_us(), || clock.coarse_now()) {
-                Verdict::Outgrown => log = log.grow(self.pieces, limit)?,
+            match log.window(is_shared).admit(limit, || clock.monotonic_us(), || clock.coarse_now()) {
+                Verdict::Outgrown => log = log.grow(pieces, limit)?,
                 verdict => return Ok(verdict),
             }
         }
@@ -137,7 +174,7 @@ impl<'a> Usage<'a> {
         }
         let (of, count) = self.gathered(lane)?;
         let (before, gathered) = (of.load(Ordering::Relaxed), count.load(Ordering::Relaxed));
-        if before == own {
+        if before == own && gathered < GATHERED_MOST {
             count.store(gathered.wrapping_add(1), Ordering::Relaxed);
             return Some(());
         }
@@ -149,7 +186,7 @@ impl<'a> Usage<'a> {
     /// What a lane gathers: an account's number with the denial's cell in the lower half, and how many.
     #[inline]
     fn gathered(self, lane: usize) -> Option<(&'a AtomicU64, &'a AtomicU64)> {
-        let lines = self.pieces.get(self.gathered?, GATHERING as usize)?;
+        let lines = self.own.get(self.gathered?, GATHERING as usize)?;
         Some((lines.get(lane * LINE)?, lines.get(lane * LINE + 1)?))
     }
 
@@ -160,23 +197,36 @@ impl<'a> Usage<'a> {
         if number == 0 {
             return None; // nothing was gathered yet
         }
-        let log = Log::at(self.pieces, block(self.pieces, number, true)?)?;
-        log.denials(self.pieces, true)?.get(cell as usize)?.fetch_add(count, Ordering::Relaxed);
+        let block = match (word(self.own, number)?, self.shared) {
+            (word, None) => linked_block(self.own, word, true)?,
+            // Its key's state word was read before, so the block is known, unless there was no memory.
+            (word, Some(_)) => u32::try_from(word.load(Ordering::Acquire)).ok().filter(|block| *block != 0)?,
+        };
+        let denials = Log::at(self.pieces(), block)?.denials(self.pieces(), true)?;
+        denials.get(cell as usize)?.fetch_add(count, Ordering::Relaxed);
         Some(())
     }
 
     /// How often the key was admitted.
     pub(crate) fn admitted(self) -> u64 {
-        self.logs().map(|log| log.window().admitted().saturating_sub(log.carried.load(Ordering::Relaxed))).sum()
+        let apart = self.account.apart();
+        let logs = self.logs().chain(self.shared.into_iter().flat_map(|_| self.apart(&apart).logs()));
+        logs.map(|log| log.window(false).admitted().saturating_sub(log.carried.load(Ordering::Relaxed)))
+            .fold(0, u64::saturating_add)
     }
 
     /// How often the key was denied, by reason number.
     pub(crate) fn denied(self) -> [u64; DENY_REASONS] {
-        let mut denied = [0; DENY_REASONS];
+        let mut denied = [0_u64; DENY_REASONS];
         let mut add = |cell: usize, count: u64| {
-            denied.iter_mut().skip(FIRST_PROVED).nth(cell).into_iter().for_each(|sum| *sum += count);
+            denied
+                .iter_mut()
+                .skip(FIRST_PROVED)
+                .nth(cell)
+                .into_iter()
+                .for_each(|sum: &mut u64| *sum = sum.saturating_add(count));
         };
-        let counts = self.logs().next().and_then(|log| log.denials(self.pieces, false));
+        let counts = self.logs().next().and_then(|log| log.denials(self.pieces(), false));
         for (cell, count) in counts.into_iter().flatten().enumerate() {
             add(cell, count.load(Ordering::Relaxed));
         }
@@ -191,7 +241,7 @@ impl<'a> Usage<'a> {
 
     /// When the key was last admitted, on the monotonic clock.
     pub(crate) fn last_us(self) -> Option<u64> {
-        self.logs().filter_map(|log| log.window().newest_us()).last()
+        self.logs().filter_map(|log| log.window(false).newest_us()).last()
     }
 
     /// The first log, which is made at first use.
@@ -201,35 +251,78 @@ impl<'a> Usage<'a> {
             0 => self.find_block(true).ok_or(NoLog)?,
             block => block,
         };
-        Log::at(self.pieces, block).ok_or(NoLog)
+        Log::at(self.pieces(), block).ok_or(NoLog)
     }
 
     /// The last log, if this version has seen it.
     #[inline]
     fn last(self) -> Option<Log<'a>> {
-        Log::at(self.pieces, Some(self.account.last.load(Ordering::Acquire)).filter(|link| *link != 0)?)
+        Log::at(self.pieces(), Some(self.account.last.load(Ordering::Acquire)).filter(|link| *link != 0)?)
     }
 
+    /// The state word of the key, if it is shared.
+    #[inline]
+    pub(super) fn state(self) -> Result<Option<&'a AtomicU64>, NoLog> {
+        if self.shared.is_none() {
+            return Ok(None);
+        }
+        self.first().map(|log| Some(log.state))
+    }
+
+    #[inline]
+    fn pieces(self) -> &'a Pieces {
+        self.shared.map_or(self.own, Shared::pieces)
+    }
+
+    /// What is counted by callers' clocks, of a key that is shared.
+    fn apart<'b>(self, account: &'b Account) -> Usage<'b>
+    where
+        'a: 'b,
+    {
+        Usage { shared: None, account, ..self }
+    }
+
+    /// The block that all versions of a key have, and all processes if they share; made if it must be.
     #[cold]
     fn find_block(self, make: bool) -> Option<Piece> {
-        let found = block(self.pieces, self.account.number, make);
-        self.account.block.store(found?, Ordering::Release);
-        found
+        let word = word(self.own, self.account.number)?;
+        let block = match self.shared {
+            None => linked_block(self.own, word, make)?,
+            Some(shared) => {
+                let block = linked_block(shared.pieces(), shared.find(self.id, make)?.block(), make)?;
+                word.store(u64::from(block), Ordering::Release);
+                block
+            }
+        };
+        self.account.block.store(block, Ordering::Release);
+        Some(block)
     }
 
     fn logs(self) -> impl Iterator<Item = Log<'a>> {
-        let first = self.find_block(false).and_then(|block| Log::at(self.pieces, block));
-        std::iter::successors(first, move |log| log.next(self.pieces)?.ok())
+        let first = self.find_block(false).and_then(|block| Log::at(self.pieces(), block));
+        std::iter::successors(first, move |log| log.next(self.pieces())?.ok())
     }
 }
 
-/// The block that all versions of a key share, by the number of its account; made if it must be.
-fn block(pieces: &Pieces, number: u32, make: bool) -> Option<Piece> {
-    let shared = pieces.get(number / WORDS, 1)?.get((number % WORDS) as usize)?;
-    match shared.load(Ordering::Acquire) {
+impl Account {
+    /// The account of what is counted apart: see [`Usage::apart`].
+    fn apart(&self) -> Self {
+        let number = if self.number == 0 { 0 } else { self.number + 1 };
+        Self { number, block: AtomicU32::new(0), last: AtomicU32::new(0) }
+    }
+}
+
+/// The word of an account.
+fn word(own: &Pieces, number: u32) -> Option<&AtomicU64> {
+    own.get(number / WORDS, 1)?.get((number % WORDS) as usize)
+}
+
+/// The block whose number a word holds, made if it must be.
+fn linked_block(pieces: &Pieces, word: &AtomicU64, make: bool) -> Option<Piece> {
+    match word.load(Ordering::Acquire) {
         0 if make => {
             let new = pieces.take(lines(BLOCK))?;
-            let linked = shared.compare_exchange(0, u64::from(new), Ordering::AcqRel, Ordering::Acquire);
+            let linked = word.compare_exchange(0, u64::from(new), Ordering::AcqRel, Ordering::Acquire);
             linked.map_or_else(|other| u32::try_from(other).ok(), |_| Some(new))
         }
         0 => None,
@@ -260,8 +353,10 @@ struct Log<'a> {
     carried: &'a AtomicU64,
     /// The [`Link`] of the larger log that this one was sealed for, or 0.
     next: &'a AtomicU64,
-    /// In a key's first log, the piece of its denials: one line.
+    /// In a key's block, the piece of its denials: one line.
     denied: &'a AtomicU64,
+    /// In a key's block that processes share, its state word: see [`super::standing`].
+    state: &'a AtomicU64,
     slots: &'a [AtomicU64],
     link: Link,
 }
@@ -271,16 +366,16 @@ impl<'a> Log<'a> {
     fn at(pieces: &'a Pieces, link: Link) -> Option<Self> {
         let slots = SLOTS.get((link >> PIECE_BITS) as usize)?;
         match pieces.get(link & ((1 << PIECE_BITS) - 1), lines(*slots) as usize)? {
-            [head, tail, carried, next, denied, _, _, _, slots @ ..] => {
-                Some(Self { head, tail, carried, next, denied, slots, link })
+            [head, tail, carried, next, denied, state, _, _, slots @ ..] => {
+                Some(Self { head, tail, carried, next, denied, state, slots, link })
             }
             _ => None,
         }
     }
 
     #[inline]
-    fn window(self) -> Window<'a> {
-        Window { head: self.head, tail: self.tail, slots: self.slots, is_shared: false }
+    fn window(self, is_shared: bool) -> Window<'a> {
+        Window { head: self.head, tail: self.tail, slots: self.slots, is_shared }
     }
 
     #[inline]
@@ -300,7 +395,7 @@ impl<'a> Log<'a> {
     /// Seals this log and returns the next one, with more slots.
     #[cold]
     fn grow(self, pieces: &'a Pieces, limit: u32) -> Result<Self, NoLog> {
-        self.window().seal().ok_or(NoLog)?;
+        self.window(false).seal().ok_or(NoLog)?;
         let own = u32::try_from(self.slots.len()).unwrap_or(u32::MAX);
         // Of a seldom used key the limit says little, so not too large at once.
         let wanted = limit.clamp(own, own.saturating_mul(4) - 1);
@@ -311,8 +406,8 @@ impl<'a> Log<'a> {
         let link = size << PIECE_BITS | pieces.take(lines(slots)).ok_or(NoLog)?;
         let log = Self::at(pieces, link).ok_or(NoLog)?;
         // No other thread sees it yet.
-        self.window().last().for_each(|time| log.window().restore(time));
-        log.carried.store(log.window().admitted(), Ordering::Relaxed);
+        self.window(false).last().for_each(|time| log.window(false).restore(time));
+        log.carried.store(log.window(false).admitted(), Ordering::Relaxed);
         match self.next.compare_exchange(0, u64::from(link), Ordering::AcqRel, Ordering::Acquire) {
             Ok(_) => Ok(log),
             Err(other) => self.linked(pieces, other),
@@ -374,13 +469,13 @@ mod tests {
 
     impl Key {
         fn new() -> Self {
-            let usages = Usages::new();
+            let usages = Usages::new(None);
             let account = usages.open();
             Self { usages, account }
         }
 
         fn usage(&self) -> Usage<'_> {
-            self.usages.of(&self.account)
+            self.usages.of(&self.account, &KeyId::EMPTY)
         }
 
         fn admit(&self, limit: u32, us: u64) -> Verdict {
@@ -506,7 +601,7 @@ mod tests {
         ) {
             let key = Key::new();
             key.admit(limit, now);
-            let block = key.usages.pieces.get(key.account.block.load(Ordering::Relaxed), 2).expect("it was taken");
+            let block = key.usages.own.get(key.account.block.load(Ordering::Relaxed), 2).expect("it was taken");
             for (place, word) in words.into_iter().filter(|(place, _)| *place != DENIED) {
                 block[place].store(word, Ordering::Relaxed);
             }
@@ -559,17 +654,17 @@ mod tests {
         key.admit(2, 1);
         let after = key.account.clone();
         for account in [&before, &after] {
-            assert_eq!(key.usages.of(account).admitted(), 1);
-            assert!(matches!(key.usages.of(account).admit(1, &at(1)), Ok(Verdict::Refused { .. })));
+            assert_eq!(key.usages.of(account, &KeyId::EMPTY).admitted(), 1);
+            assert!(matches!(key.usages.of(account, &KeyId::EMPTY).admit(1, &at(1)), Ok(Verdict::Refused { .. })));
         }
-        assert_eq!(key.usages.of(&key.usages.open()).admitted(), 0, "another key's");
+        assert_eq!(key.usages.of(&key.usages.open(), &KeyId::EMPTY).admitted(), 0, "another key's");
     }
 
     /// Every thread has a lane of its own, as readers do, and turns from key to key.
     #[test]
     fn every_denial_is_counted() {
         for threads in [1, 2, 8, 12] {
-            let usages = Usages::new();
+            let usages = Usages::new(None);
             let accounts: Vec<Account> = (0..3).map(|_| usages.open()).collect();
             std::thread::scope(|scope| {
                 for lane in 0..threads {
@@ -577,14 +672,14 @@ mod tests {
                     scope.spawn(move || {
                         for n in 0..3_000 {
                             let reason = if n % 2 == 0 { DenyReason::RateLimited } else { DenyReason::RevokedKey };
-                            usages.of(&accounts[n / 7 % 3]).count_denial(lane, reason);
+                            usages.of(&accounts[n / 7 % 3], &KeyId::EMPTY).count_denial(lane, reason);
                         }
                     });
                 }
             });
             for (reason, other) in [(DenyReason::RateLimited, 0), (DenyReason::RevokedKey, 1)] {
                 let expected = (0..3).map(|key| (0..3_000).filter(|n| n % 2 == other && n / 7 % 3 == key).count());
-                let denied = accounts.iter().map(|account| usages.of(account).denied()[reason as usize]);
+                let denied = accounts.iter().map(|account| usages.of(account, &KeyId::EMPTY).denied()[reason as usize]);
                 assert!(denied.eq(expected.map(|count| (count * threads) as u64)), "{reason} {threads}");
             }
         }
@@ -592,7 +687,7 @@ mod tests {
 
     #[test]
     fn denials_that_prove_no_key_are_counted_apart() {
-        let usages = Usages::new();
+        let usages = Usages::new(None);
         usages.count_unproved(0, DenyReason::UnknownKey);
         usages.count_unproved(100, DenyReason::UnknownKey);
         assert_eq!(usages.unproved().get(DenyReason::UnknownKey as usize), Some(&2));

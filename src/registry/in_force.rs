@@ -97,7 +97,7 @@ impl Registry {
                     state.append(&table, key, &self.policy, account, position);
                 }
                 (Some(known), None) => {
-                    self.departed.add(self.usages.of(&known.account));
+                    self.departed.add(self.usage(known));
                     state.order.clear(known.record.position);
                     state.ids.remove(&table, &id);
                 }

@@ -156,7 +156,7 @@ impl Registry {
     /// As [`Registry::from_json`].
     pub fn from_json_with(json: &[u8], options: Options) -> Result<Self, Error> {
         let document = document::parse(json, &options.policy)?;
-        let usages = Usages::new();
+        let usages = Usages::new(None);
         let (table, state) = build(document.keys, &options.policy, |_| usages.open());
         Ok(Self {
             policy: options.policy,
@@ -285,7 +285,7 @@ impl Registry {
     /// The usage of a credential's key.
     #[inline]
     pub(crate) fn usage<'a>(&'a self, key: &'a Credential) -> Usage<'a> {
-        self.usages.of(&key.account)
+        self.usages.of(&key.account, &key.record.id)
     }
 
     #[inline]
@@ -301,7 +301,7 @@ impl Registry {
 
     /// A key as administrators see it.
     pub(super) fn describe(&self, record: &Record, account: Option<&Account>) -> KeyRecord {
-        let usage = account.map(|account| self.usages.of(account));
+        let usage = account.map(|account| self.usages.of(account, &record.id));
         let last_used_at = usage.and_then(Usage::last_us).and_then(|last_us| self.clock.date_of(last_us));
         let allowed = usage.map_or(0, Usage::admitted);
         let usage = KeyUsage { last_used_at, allowed, denied: usage.map(Usage::denied).unwrap_or_default() };

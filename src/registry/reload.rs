@@ -147,7 +147,7 @@ impl Registry {
         let table = self.read();
         self.revision.store(document.revision, Ordering::Release);
         for key in before.keys().filter(|key| state.ids.get(&table, &key.record.id).is_none()) {
-            self.departed.add(self.usages.of(&key.account));
+            self.departed.add(self.usage(key));
         }
         for (_, gone) in before.iter().filter(|(_, secret)| table.find(&secret.digest).is_none()) {
             if gone.record.details.revoked_at.is_set() {

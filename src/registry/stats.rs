@@ -18,7 +18,7 @@ impl Registry {
         let mut keys = 0;
         for key in table.keys() {
             keys += 1;
-            counts.add(self.usages.of(&key.account));
+            counts.add(self.usage(key));
         }
         let revision = self.revision.load(Ordering::Acquire);
         Stats { keys, revision, allowed: counts.allowed, denied: counts.denied }

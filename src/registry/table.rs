@@ -178,7 +178,7 @@ mod tests {
     fn credential(sha256: &str) -> Credential {
         let json = format!(r#"[{{"id":"k","name":"n","store":"s","scopes":[],"sha256":"{sha256}"}}]"#);
         let key = document::parse_records(json.as_bytes(), &Policy::default(), |_| Ok(())).unwrap().remove(0);
-        let account = Usages::new().open();
+        let account = Usages::new(None).open();
         let (digest, record) = (key.digest, key.record);
         Credential { digest, scopes: ScopeSet::EMPTY, ends_at: 0, account, is_revoked: false, record }
     }

@@ -9,7 +9,7 @@ use sha2::{Digest as _, Sha256};
 use super::anchor::{Anchor, Opening, Record};
 use super::index::{self, Entry, Name};
 use super::mapping::{COUNTERS, Mapping, Stamp, failed, unfit};
-use super::pieces::Pieces;
+use super::pieces::{Piece, Pieces};
 use crate::error::{Error, ErrorKind};
 use crate::sync::atomics::AtomicU64;
 use crate::text::KeyId;
@@ -53,6 +53,16 @@ impl Shared {
     /// Moves with every change.
     pub(crate) fn generation(&self) -> &AtomicU64 {
         self.mapping().generation()
+    }
+
+    /// How often an older document was put in force.
+    pub(crate) fn restored(&self) -> &AtomicU64 {
+        self.mapping().restored()
+    }
+
+    /// The entry in this piece.
+    pub(crate) fn entry(&self, piece: Piece) -> Option<Entry<'_>> {
+        Entry::at(&self.pieces, piece)
     }
 
     /// What the writer is about to do.

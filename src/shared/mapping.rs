@@ -3,7 +3,7 @@
 //! | line of 64 bytes | holds |
 //! |---|---|
 //! | 0 | the [`Stamp`]; its magic word is written last, so a file that was not finished has none |
-//! | 1 | the generation |
+//! | 1 | the generation, and how often an older document was put in force |
 //! | 2 | the intent of the writer |
 //! | 3 | the mark: the first piece that was not taken yet |
 //! | 4, 5 | the counters |
@@ -197,7 +197,13 @@ impl Mapping {
         generation
     }
 
-    /// What the writer is about to do.
+    /// How often an older document was put in force.
+    pub(crate) fn restored(&self) -> &AtomicU64 {
+        let [_, restored, ..] = &self.header().generation;
+        restored
+    }
+
+    /// What writers are about to do.
     pub(crate) fn intent(&self) -> &[AtomicU64; 8] {
         &self.header().intent
     }

@@ -13,3 +13,4 @@ mod mapping;
 pub(crate) mod pieces;
 
 pub(crate) use attach::{Shared, SharedOptions};
+pub(crate) use index::Entry;
