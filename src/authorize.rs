@@ -177,6 +177,7 @@ fn decide<T>(
     let Some(api_key) = ApiKey::parse_length(presented) else {
         return tell(deny(DenyReason::MalformedKey));
     };
+    registry.follow_others();
     let Prepared { table, digest, is_alphanumeric, need } = prepare(registry, request, operation, path, api_key);
     let lane = table.lane();
     if !is_alphanumeric {
@@ -186,10 +187,13 @@ fn decide<T>(
         return tell(unproved(registry, lane, DenyReason::UnknownKey));
     };
     let deny = |reason, need: Option<Need>| proved(registry, lane, key, reason, need, 0);
-    if key.is_revoked {
+    let usage = registry.usage(key);
+    // What other processes say, before this one has read it.
+    let standing = usage.standing();
+    if key.is_revoked || standing.is_ok_and(|standing| standing.is_revoked) {
         return tell(deny(DenyReason::RevokedKey, None));
     }
-    if !key.record.enabled {
+    if !key.record.enabled || standing.is_ok_and(|standing| standing.is_disabled) {
         return tell(deny(DenyReason::DisabledKey, None));
     }
     if key.ends_at != i64::MAX && clock.unix_ms() >= key.ends_at {
@@ -211,8 +215,16 @@ fn decide<T>(
     }
 
     // Is there quota?
+    if standing.is_ok_and(|standing| standing.is_newer_than(registry.revision())) {
+        // It has changed since this began. If that cannot be read, it is denied.
+        registry.follow_others();
+        return match standing.is_ok_and(|standing| standing.is_newer_than(registry.revision())) {
+            true => tell(unproved(registry, lane, DenyReason::Internal)),
+            false => decide(registry, request, operation, clock, tell),
+        };
+    }
     let limit = u32::from(key.record.rate_limit);
-    tell(match registry.usage(key).admit(limit, clock) {
+    tell(match usage.admit(limit, clock) {
         Ok(Verdict::Admitted { remaining, frees_in_us }) => {
             let (scope, reset_s) = (Some(need.scope), whole_seconds(frees_in_us));
             Outcome { key: Some(&key.record), scope, limit, remaining, reset_s, ..Outcome::default() }

@@ -120,6 +120,12 @@ impl Error {
         self.of_member(Some(member))
     }
 
+    /// The same failure, and what else can be done.
+    pub(crate) fn with_hint(mut self, hint: &str) -> Self {
+        self.0.message = format!("{}; {hint}", self.0.message);
+        self
+    }
+
     pub(crate) fn at(mut self, place: Place) -> Self {
         self.0.place = Some(place);
         self

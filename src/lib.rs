@@ -45,6 +45,7 @@ cfg_if::cfg_if! {
         pub use policy::{Policy, Scope};
         pub use registry::{Edit, Options, Registry};
         pub use request::{Field, Request};
+        pub use shared::Sharing;
     } else {
         // In the place of the rest, so that nothing else is wrong.
         compile_error!("bpos runs on Unix only: it relies on Unix's owners, modes and locks of files, and on its clocks");

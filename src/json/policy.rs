@@ -4,6 +4,7 @@ use super::reader::{Reader, Step, Value, findings, read};
 #[allow(unused_imports, reason = "the documentation names it")]
 use crate::error::{Error, ErrorKind};
 use crate::policy::{MAX_ROUTES, Policy, PolicyBuilder, ScopeSet, check_method, check_path};
+use crate::shared::Sharing;
 
 const WHAT: &str = "the policy";
 
@@ -39,14 +40,25 @@ impl Policy {
     }
 }
 
-/// The options of a registry: a policy, if there is one, and whether it is only read.
-pub(crate) fn parse_options(json: &[u8]) -> Result<(Option<Policy>, bool), Error> {
+/// The options of a registry: a policy, if there is one, whether it is only read, and whether it is shared.
+pub(crate) fn parse_options(json: &[u8]) -> Result<(Option<Policy>, bool, Sharing), Error> {
+    const EXPECTED: &str = "an object of options, policy, read_only and shared";
     read(json, "the options", |reader, value| {
-        let object = reader.object(value, "an object of options, policy and read_only", &["policy", "read_only"])?;
+        let object = reader.object(value, EXPECTED, &["policy", "read_only", "shared"])?;
         let policy = reader.optional(&object, "policy", policy);
         let read_only = reader.optional(&object, "read_only", Reader::boolean);
-        Some((policy, read_only.unwrap_or(false)))
+        let shared = reader.optional(&object, "shared", sharing);
+        Some((policy, read_only.unwrap_or(false), shared.unwrap_or_default()))
     })
+}
+
+/// A boolean, or an object with the folder.
+fn sharing<'a>(reader: &mut Reader<'a>, value: Value<'a>) -> Option<Sharing> {
+    if !value.is_object() {
+        return reader.boolean_or(value, "an object with the member dir").map(Sharing::from);
+    }
+    let object = reader.object(value, "an object with the member dir", &["dir"])?;
+    reader.required(&object, "dir", |reader, value| reader.parsed(value, "a folder", |dir| Ok(Sharing::In(dir.into()))))
 }
 
 fn policy<'a>(reader: &mut Reader<'a>, value: Value<'a>) -> Option<Policy> {

@@ -357,6 +357,11 @@ impl<'a> Reader<'a> {
         self.scalar(value, "a boolean", |_| true)
     }
 
+    /// A boolean where something else could be too.
+    pub(super) fn boolean_or(&mut self, value: Value<'a>, other: &str) -> Option<bool> {
+        self.scalar(value, format_args!("a boolean or {other}"), |_| true)
+    }
+
     /// A whole number in a range; `what` it is.
     pub(super) fn number(
         &mut self,
@@ -391,6 +396,10 @@ impl<'a> Reader<'a> {
 }
 
 impl<'a> Value<'a> {
+    pub(super) fn is_object(self) -> bool {
+        self.0.starts_with('{')
+    }
+
     fn is_nested(self) -> bool {
         self.0.starts_with(['{', '['])
     }

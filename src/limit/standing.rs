@@ -10,7 +10,7 @@
 //! A wrong word can deny a request. It cannot admit one.
 
 use super::usage::{NoLog, Usage, Usages};
-use crate::shared::Entry;
+use crate::shared::{Entry, Shared};
 use crate::sync::atomics::{AtomicU64, Ordering};
 use crate::text::KeyId;
 
@@ -38,6 +38,11 @@ impl Standing {
 
     pub(crate) fn denies(self) -> bool {
         self.is_revoked || self.is_disabled
+    }
+
+    /// What this denies, and another does not.
+    pub(crate) fn beyond(self, other: Self) -> Self {
+        Self::denied(self.is_revoked && !other.is_revoked, self.is_disabled && !other.is_disabled)
     }
 
     /// Whether the key has changed since a revision. Of a revision, all but the two highest bits count.
@@ -79,6 +84,11 @@ impl Usages {
         Some((shared.generation().load(Ordering::Acquire), shared.restored().load(Ordering::Acquire)))
     }
 
+    /// Whether no other process had the registry open when this one did.
+    pub(crate) fn was_alone(&self) -> bool {
+        self.shared().is_some_and(Shared::was_alone)
+    }
+
     /// A change is on disk.
     pub(crate) fn advance(&self, revision: u64) {
         if let Some(shared) = self.shared() {
@@ -99,15 +109,16 @@ impl Usages {
         shared.restored().fetch_add(1, Ordering::AcqRel) + 1
     }
 
-    /// Denies a key in every process, before the change that says so is on disk. `None` if there is no memory to say it in.
-    pub(crate) fn deny(&self, id: &KeyId, standing: Standing) -> Option<()> {
+    /// Denies a key in every process, before the change that says so is on disk, and notes the intent if it is not noted yet.
+    /// `None` if there is no memory to say it in.
+    pub(crate) fn deny(&self, id: &KeyId, standing: Standing, note: bool) -> Option<()> {
         let shared = self.shared()?;
         let entry = shared.find(id, true)?;
         let state = self.state_of(entry, true)?;
         let [named @ .., more] = shared.intent();
         debug_assert_eq!(named.len(), NAMED);
         let own = u64::from(entry.piece);
-        if !named.iter().any(|word| exchanged(word, 0, own)) {
+        if note && !named.iter().any(|word| exchanged(word, 0, own)) {
             more.store(1, Ordering::Release);
         }
         state.fetch_or(standing.flags(), Ordering::AcqRel);

@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 use super::edit::{Change, Edit};
 use super::file::{self, Replaced, Seen};
 use super::live::Registry;
+use super::sharing::Changing;
 use super::state::{Owner, SETTLED, State};
 use super::table::Credential;
 use crate::clock::Clock;
@@ -57,6 +58,7 @@ impl Registry {
             return Ok(value);
         };
         let deadline = file::deadline();
+        let _changing = Changing::begin();
         let taking = Taking::begin(self);
         let owner = taking.owner;
         let first = self.take_away(owner, &mut change);
@@ -64,7 +66,10 @@ impl Registry {
         let _turn = writer.turn();
         let lock = file::lock(path, deadline, &writer.held);
         let _file = writer.file();
-        let ready = lock.and_then(|lock| self.catch_up(path).map(|_| lock));
+        let ready = lock.and_then(|lock| self.catch_up_all(path).map(|()| lock));
+        if ready.is_ok() {
+            self.take_over_denials(&mut self.state());
+        }
         match (first, ready) {
             (Ok(draft), Ok(lock)) if draft.generation == self.state().generation => {
                 self.commit(path, &lock, owner, draft.changes).map(|()| draft.value)
@@ -114,7 +119,12 @@ impl Registry {
             Err(failure) => return Err(self.not_written(owner, &changes, failure)),
         };
         let mut state = self.state();
+        let table = self.read();
+        let is_new = |id| state.ids.get(&table, id).is_none();
+        self.publish(revision, next.iter().map(|(id, to)| (id, to.as_ref(), is_new(id))));
+        drop(table);
         self.settle(&mut state, owner, true);
+        self.forget_denials(&mut state);
         self.apply_changes(&mut state, changes);
         self.revision.store(revision, Ordering::Release);
         state.seen = Some(seen);

@@ -31,6 +31,7 @@ impl Registry {
         }
         drop(table); // or what `apply_changes` replaces could not be freed
         self.put_withheld(state, &touched);
+        self.tell_denials(state, &touched);
     }
 
     /// What an edit took is in the file, and what was settled before; or it is settled: the next document has it.

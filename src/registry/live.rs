@@ -8,16 +8,19 @@ use parking_lot::MutexGuard;
 
 use super::file;
 use super::ids::unknown;
+use super::sharing::or_alone;
 use super::state::{State, build};
 use super::table::{Credential, Table};
 use super::writer::Writer;
 use crate::clock::SystemClock;
 use crate::decision::DenyReason;
 use crate::error::{Error, ErrorKind};
-use crate::json::{document, policy};
+use crate::json::document::{self, Document};
+use crate::json::policy;
 use crate::key::{Hint, KeyRecord, KeyUsage, Record};
 use crate::limit::{Account, Counts, Usage, Usages};
 use crate::policy::{Policy, Scope};
+use crate::shared::{Shared as SharedState, SharedOptions, Sharing};
 use crate::sync::hazard::{Reading, Shared};
 use crate::text::{KeyId, Store};
 
@@ -27,8 +30,10 @@ use crate::text::{KeyId, Store};
 /// - [`Registry::authorize`] allocates only at a key's first admission (its window) and first denial (its counts). Without
 ///   memory for those it denies instead of aborting.
 /// - Once a change has returned, every decision that starts later, on any thread, sees it.
-/// - A process may fork at any time (on Linux). The child can authorize but counts apart, so both together admit up to
-///   twice a limit, and neither sees the other's changes until it reads the file again.
+/// - On Linux all processes that open one file count together, and a change in one is in force in all of them once it has
+///   returned: see [`Sharing`]. What a process counted outlives it, until the machine restarts.
+/// - A process may fork at any time (on Linux). Parent and child of a file registry share it as any two processes do. Those
+///   of a registry that is not shared count apart, and neither sees the other's changes until it reads the file again.
 ///
 /// ```no_run
 /// use bpos::{Options, Registry};
@@ -52,6 +57,10 @@ pub struct Registry {
     /// The counts of removed keys.
     pub(super) departed: Counts,
     pub(super) revision: AtomicU64,
+    /// How many forced reloads of all processes are in force here.
+    pub(super) restored: AtomicU64,
+    /// When to try again to read what other processes have changed.
+    pub(super) retry_at_us: AtomicU64,
     writer: Writer,
     pub(super) file: Option<PathBuf>,
     pub(super) read_only: bool,
@@ -74,6 +83,8 @@ pub struct Options {
     pub policy: Policy,
     /// Whether changes are refused. Only a read-only registry may be opened through a symbolic link.
     pub read_only: bool,
+    /// Whether the processes that open the file share what they count. A memory registry has nothing to share.
+    pub shared: Sharing,
 }
 
 impl Options {
@@ -89,14 +100,21 @@ impl Options {
         Self { read_only, ..self }
     }
 
-    /// Reads options from a JSON object: `{"policy": {…}, "read_only": true}`; both may be left out.
+    /// Sets whether the processes that open the file share what they count, and where: `true`, `false`, or a [`Sharing`].
+    #[must_use]
+    pub fn shared(self, shared: impl Into<Sharing>) -> Self {
+        Self { shared: shared.into(), ..self }
+    }
+
+    /// Reads options from a JSON object: `{"policy": {…}, "read_only": true, "shared": false}`; each may be left out. `shared`
+    /// is a boolean, or `{"dir": "/a/folder/in/memory"}`.
     ///
     /// # Errors
     ///
     /// [`ErrorKind::Format`] for an unknown option or a malformed policy.
     pub fn from_json(json: &[u8]) -> Result<Self, Error> {
-        let (policy, read_only) = policy::parse_options(json)?;
-        Ok(Self { policy: policy.unwrap_or_default(), read_only })
+        let (policy, read_only, shared) = policy::parse_options(json)?;
+        Ok(Self { policy: policy.unwrap_or_default(), read_only, shared })
     }
 }
 
@@ -105,8 +123,8 @@ impl Registry {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Io`] if it cannot be read, [`ErrorKind::Permission`] if others may write it,
-    /// [`ErrorKind::Format`] or [`ErrorKind::Limit`] if it is not a registry document.
+    /// [`ErrorKind::Io`] if it cannot be read, or if this process cannot share it with others that have it open;
+    /// [`ErrorKind::Permission`] if others may write it, or the shared memory; [`ErrorKind::Format`] or [`ErrorKind::Limit`] if it is not a registry document.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, Error> {
         Self::open_with(path, Options::default())
     }
@@ -118,13 +136,24 @@ impl Registry {
     /// As [`Registry::open`].
     pub fn open_with(path: impl AsRef<Path>, options: Options) -> Result<Self, Error> {
         let path = path.as_ref();
-        let (json, seen) = file::read(path, options.read_only)?;
         let place = |error: Error| error.within(format_args!("{path:?}"));
-        let mut registry = Self::from_json_with(&json, options).map_err(place)?;
         // The host may change its working directory.
         let absolute = std::path::absolute(path).map_err(|error| Error::new(ErrorKind::Io, error.to_string()));
-        registry.file = Some(absolute.map_err(place)?);
+        let absolute = absolute.map_err(place)?;
+        let (mut json, mut seen) = file::read(path, options.read_only)?;
+        let (held, sharing) = (file::Held::default(), SharedOptions::of(&options.shared));
+        // Nobody changes the file, or the shared memory, while this process joins those that have it open.
+        let lock =
+            sharing.is_some().then(|| file::lock(&absolute, file::deadline(), &held).map_err(or_alone)).transpose()?;
+        if lock.is_some() && (!seen.is_settled() || seen.is_outdated(path, options.read_only)?) {
+            (json, seen) = file::read(path, options.read_only)?;
+        }
+        let document = document::parse(&json, &options.policy).map_err(place)?;
+        let shared = sharing.map(|sharing| SharedState::attach(&absolute, &sharing)).transpose()?;
+        let mut registry = Self::made(document, options, shared);
+        registry.file = Some(absolute);
         registry.state().seen = Some(seen);
+        registry.join().map_err(place)?;
         Ok(registry)
     }
 
@@ -155,20 +184,25 @@ impl Registry {
     ///
     /// As [`Registry::from_json`].
     pub fn from_json_with(json: &[u8], options: Options) -> Result<Self, Error> {
-        let document = document::parse(json, &options.policy)?;
-        let usages = Usages::new(None);
+        Ok(Self::made(document::parse(json, &options.policy)?, options, None))
+    }
+
+    fn made(document: Document, options: Options, shared: Option<SharedState>) -> Self {
+        let usages = Usages::new(shared);
         let (table, state) = build(document.keys, &options.policy, |_| usages.open());
-        Ok(Self {
+        Self {
             policy: options.policy,
             table: Shared::new(table, LANES),
             clock: SystemClock::default(),
             usages,
             departed: Counts::default(),
             revision: AtomicU64::new(document.revision),
+            restored: AtomicU64::new(0),
+            retry_at_us: AtomicU64::new(0),
             writer: Writer::new(state),
             file: None,
             read_only: options.read_only,
-        })
+        }
     }
 
     /// Everything that is wrong with a registry document, in the order of its text, at most 10,000 findings; none if
@@ -206,6 +240,7 @@ impl Registry {
     ///
     /// [`ErrorKind::Format`] if it cannot be written as JSON, which is not known to happen.
     pub fn export(&self) -> Result<Vec<u8>, Error> {
+        self.follow_others();
         let state = self.state();
         let table = self.read();
         let keys: Vec<_> = state.keys(&table, 0, None).collect();
@@ -218,6 +253,7 @@ impl Registry {
     /// The key with this id; `None` if there is none. Waits for no file.
     #[must_use]
     pub fn get(&self, id: &str) -> Option<KeyRecord> {
+        self.follow_others();
         let state = self.state();
         let table = self.read();
         let known = state.ids.get(&table, &KeyId::new(id)?)?;
@@ -258,6 +294,7 @@ impl Registry {
     }
 
     fn list_from(&self, store: Option<&str>, after: Option<&str>, most: usize) -> Option<Vec<KeyRecord>> {
+        self.follow_others();
         let state = self.state();
         let table = self.read();
         let place = match after {

@@ -6,7 +6,7 @@
 //! - [`edit`] and [`lifecycle`]: what changes mean, and one function for each;
 //! - [`commit`]: how an edit is made, in memory and on disk, with [`restriction`], what it takes away before any file is
 //!   waited for; [`reload`]: how the file's changes come in; [`apply`]: how a host's records do; and [`in_force`], where
-//!   they all end;
+//!   they all end; [`sharing`]: how other processes hear of it;
 //! - [`state`] and [`writer`]: what only those need who change, and the locks that put them in order;
 //! - [`file`]: the registry file; [`stats`]: what was counted.
 //!
@@ -23,6 +23,7 @@ mod live;
 mod order;
 mod reload;
 mod restriction;
+mod sharing;
 mod state;
 mod stats;
 mod table;

@@ -71,8 +71,19 @@ impl Registry {
 
     fn reload_from_file(&self, forced: bool) -> Result<(), Error> {
         let path = self.path()?;
-        let _file = self.writer().file();
-        self.read_again(path, forced)
+        let writer = self.writer();
+        if !forced || self.usages.generation().is_none() {
+            let _file = writer.file();
+            return self.read_again(path, forced);
+        }
+        // It is in force in all processes.
+        let deadline = file::deadline();
+        let _turn = writer.turn();
+        let _lock = file::lock(path, deadline, &writer.held)?;
+        let _file = writer.file();
+        self.read_again(path, true)?;
+        self.restore();
+        Ok(())
     }
 
     pub(super) fn path(&self) -> Result<&Path, Error> {
@@ -83,7 +94,7 @@ impl Registry {
     }
 
     /// Reads the file, whatever is known of it. This thread has the file to itself.
-    fn read_again(&self, path: &Path, forced: bool) -> Result<(), Error> {
+    pub(super) fn read_again(&self, path: &Path, forced: bool) -> Result<(), Error> {
         let (json, seen) = file::read(path, self.read_only)?;
         self.load(path, &json, &seen, forced)
     }

@@ -25,6 +25,19 @@ impl Restriction {
         disabled: false,
     };
 
+    /// A revocation, being disabled, or both.
+    pub(super) fn denial(revoked_at: OptionalTime, disabled: bool) -> Self {
+        Self { revoked_at, disabled, ..Self::NOTHING }
+    }
+
+    pub(super) fn revokes(&self) -> bool {
+        self.revoked_at.is_set()
+    }
+
+    pub(super) fn disables(&self) -> bool {
+        self.disabled
+    }
+
     /// A revocation, and nothing else.
     pub(super) fn all(revoked_at: OptionalTime) -> Self {
         Self { revoked_at, ..Self::NOTHING }

@@ -1,6 +1,6 @@
 //! What changes and queries need besides the table, and how a table is built.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::file;
 use super::ids::Ids;
@@ -25,6 +25,8 @@ pub(super) struct State {
     pub(super) refused: Option<(file::Seen, Error)>,
     /// Keys with restrictions that are not in the file yet. They are in force whatever the file says.
     pub(super) withheld: HashMap<KeyId, Withheld>,
+    /// Keys that this process has denied in all processes, by changes that are not on disk yet.
+    pub(super) denying: HashSet<KeyId>,
     /// Incremented with each change to what an edit sees.
     pub(super) generation: u64,
     /// The owner of the last edit.

@@ -10,6 +10,7 @@ impl Registry {
     /// What the registry has counted. Reads the counters of every key, so its cost grows with them.
     #[must_use]
     pub fn stats(&self) -> Stats {
+        self.follow_others();
         let table = self.read();
         let mut counts = self.departed.load();
         for (count, unproved) in counts.denied.iter_mut().zip(self.usages.unproved()) {

@@ -73,6 +73,16 @@ impl Writer {
         self.turn.take()
     }
 
+    /// The file, if no other thread reads or writes it, or waits for it.
+    pub(super) fn try_file(&self) -> Option<impl Drop> {
+        self.file.try_take()
+    }
+
+    /// The state, if no other thread has it.
+    pub(super) fn try_state(&self) -> Option<MutexGuard<'_, State>> {
+        self.state.try_lock()
+    }
+
     /// Waits until no thread that asked before reads or writes the file.
     pub(super) fn file(&self) -> impl Drop {
         self.file.take()
@@ -102,16 +112,22 @@ struct Turn {
     now: AtomicU64,
 }
 
+struct Taken<'a>(&'a AtomicU64);
+
+impl Drop for Taken<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_add(1, Ordering::Release);
+    }
+}
+
 impl Turn {
-    fn take(&self) -> impl Drop {
-        struct Taken<'a>(&'a AtomicU64);
+    fn try_take(&self) -> Option<Taken<'_>> {
+        let now = self.now.load(Ordering::Acquire);
+        let taken = self.next.compare_exchange(now, now.wrapping_add(1), Ordering::AcqRel, Ordering::Relaxed);
+        taken.is_ok().then(|| Taken(&self.now))
+    }
 
-        impl Drop for Taken<'_> {
-            fn drop(&mut self) {
-                self.0.fetch_add(1, Ordering::Release);
-            }
-        }
-
+    fn take(&self) -> Taken<'_> {
         let mine = self.next.fetch_add(1, Ordering::Relaxed);
         poll(|| (self.now.load(Ordering::Acquire) == mine).then_some(()));
         Taken(&self.now)

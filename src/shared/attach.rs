@@ -10,6 +10,7 @@ use super::anchor::{Anchor, Opening, Record};
 use super::index::{self, Entry, Name};
 use super::mapping::{COUNTERS, Mapping, Stamp, failed, unfit};
 use super::pieces::{Piece, Pieces};
+use super::sharing::Sharing;
 use crate::error::{Error, ErrorKind};
 use crate::sync::atomics::AtomicU64;
 use crate::text::KeyId;
@@ -27,22 +28,37 @@ impl Default for SharedOptions {
     }
 }
 
+impl SharedOptions {
+    /// `None` if the registry is not shared.
+    pub(crate) fn of(sharing: &Sharing) -> Option<Self> {
+        match sharing {
+            Sharing::On if cfg!(target_os = "linux") => Some(Self::default()),
+            Sharing::Off | Sharing::On => None,
+            Sharing::In(dir) => Some(Self { dir: dir.clone() }),
+        }
+    }
+}
+
 /// The state that processes share. A process that is forked shares it too.
 pub(crate) struct Shared {
     // Unmapped before the anchor is left.
     pieces: Pieces,
     anchor: Anchor,
     record: Record,
+    was_alone: bool,
 }
 
 impl Shared {
     /// Attaches to the state of a registry, or starts it if nobody is in. The caller holds the registry's own lock.
     pub(crate) fn attach(registry: &Path, options: &SharedOptions) -> Result<Self, Error> {
         let path = anchor_path(registry);
-        attach(&path, options).map_err(|error| {
-            let message = format!("{error}; or say \"shared\": false, and this process counts alone");
-            Error::new(error.kind(), message).within(format_args!("the shared state {path:?}"))
-        })
+        let hint = "or say \"shared\": false, and this process counts alone";
+        attach(&path, options).map_err(|error| error.with_hint(hint).within(format_args!("the shared state {path:?}")))
+    }
+
+    /// Whether nobody else was in.
+    pub(crate) fn was_alone(&self) -> bool {
+        self.was_alone
     }
 
     /// The memory of keys' usage.
@@ -136,7 +152,8 @@ fn attach(path: &Path, options: &SharedOptions) -> Result<Shared, Error> {
             return Err(Error::new(kind, message));
         }
     };
-    Ok(Shared { pieces, anchor: opening.enter()?, record })
+    let was_alone = opening.is_alone;
+    Ok(Shared { pieces, anchor: opening.enter()?, record, was_alone })
 }
 
 /// The state that the anchor leads to.

@@ -11,6 +11,8 @@ mod attach;
 mod index;
 mod mapping;
 pub(crate) mod pieces;
+mod sharing;
 
 pub(crate) use attach::{Shared, SharedOptions};
 pub(crate) use index::Entry;
+pub use sharing::Sharing;
