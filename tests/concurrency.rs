@@ -222,8 +222,8 @@ impl Expected {
                 self.id
             );
             let request = Request::new("GET", "/api/v1/products").api_key(&self.secret);
-            let admitted = registry.authorize(&request).is_ok();
-            assert_eq!(admitted, self.enabled && !self.revoked, "{}", self.id);
+            let decision = registry.authorize(&request);
+            assert_eq!(decision.is_ok(), self.enabled && !self.revoked, "{}: {decision:?}", self.id);
         }
     }
 }

@@ -10,7 +10,7 @@ mod tally;
 mod usage;
 mod window;
 
-pub(crate) use standing::Standing;
+pub(crate) use standing::{Abandoned, Standing};
 pub(crate) use stats::Counts;
 pub use stats::Stats;
 pub(crate) use usage::{Account, Usage, Usages};

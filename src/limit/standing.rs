@@ -4,12 +4,14 @@
 //!   before it decides.
 //! - A key's **state word** says at which revision the key last changed, and whether it is revoked or disabled: so a process
 //!   that cannot read the log denies that key, and no other.
-//! - Who revokes or disables sets the bit of that before any file is waited for, and notes its **intent** before the bit.
-//!   Should it die before the change is on disk, the next one to hold the file's lock writes it.
+//! - Who revokes or disables sets the bit of that before any file is waited for, and **notes** it in the header before. If the
+//!   change cannot be written, whoever makes the next one writes it. If its process dies, whoever makes the next change after
+//!   a minute takes the bit back.
 //!
 //! A wrong word can deny a request. It cannot admit one.
 
 use super::usage::{NoLog, Usage, Usages};
+use crate::shared::pieces::Piece;
 use crate::shared::{Entry, Shared};
 use crate::sync::atomics::{AtomicU64, Ordering};
 use crate::text::KeyId;
@@ -27,7 +29,7 @@ const REVOKED: u64 = 1;
 const DISABLED: u64 = 2;
 const FLAGS: u32 = 2;
 
-/// The words of the header's line for intents that hold an entry's piece; the last says that there were more.
+/// The words of the header's line for notes; the last is for one that found no other.
 const NAMED: usize = 7;
 
 impl Standing {
@@ -109,73 +111,162 @@ impl Usages {
         shared.restored().fetch_add(1, Ordering::AcqRel) + 1
     }
 
-    /// Denies a key in every process, before the change that says so is on disk, and notes the intent if it is not noted yet.
-    /// `None` if there is no memory to say it in.
-    pub(crate) fn deny(&self, id: &KeyId, standing: Standing, note: bool) -> Option<()> {
+    /// Denies a key in every process, before the change that says so is on disk, and notes that if `note` says so. `None` if
+    /// there is no memory to say it in.
+    pub(crate) fn deny(&self, id: &KeyId, standing: Standing, note: bool, now_us: u64) -> Option<()> {
         let shared = self.shared()?;
         let entry = shared.find(id, true)?;
         let state = self.state_of(entry, true)?;
+        let new = Note { piece: entry.piece, owner: self.owner, is_settled: false, at_s: seconds(now_us) };
         let [named @ .., more] = shared.intent();
-        debug_assert_eq!(named.len(), NAMED);
-        let own = u64::from(entry.piece);
-        if note && !named.iter().any(|word| exchanged(word, 0, own)) {
-            more.store(1, Ordering::Release);
+        if note && !named.iter().any(|word| exchanged(word, 0, new.word())) {
+            more.store(new.word(), Ordering::Release);
         }
         state.fetch_or(standing.flags(), Ordering::AcqRel);
         Some(())
     }
 
-    /// Takes back one note of an intent: the change is on disk, or will never be.
-    pub(crate) fn forget(&self, id: &KeyId) {
-        let noted = self.shared().and_then(|shared| Some((shared.intent(), u64::from(shared.find(id, false)?.piece))));
-        if let Some((words, own)) = noted {
-            let _ = words.iter().take(NAMED).any(|word| exchanged(word, own, 0));
-        }
+    /// The change that denies a key could not be written: whoever makes the next one is to write it.
+    pub(crate) fn leave_denied(&self, id: &KeyId) {
+        let _ = self
+            .own_note(id)
+            .is_some_and(|(word, note)| exchanged(word, note.word(), Note { is_settled: true, ..note }.word()));
     }
 
-    /// Says what a key is by a revision that is on disk, which only one who has the file's lock may; or without a revision,
-    /// what it is again after [`Usages::deny`] was in vain.
-    pub(crate) fn settle(&self, id: &KeyId, revision: Option<u64>, standing: Standing, make: bool) -> Option<()> {
+    /// Takes back a note: the change is on disk, or will never be.
+    pub(crate) fn forget(&self, id: &KeyId) {
+        let _ = self.own_note(id).is_some_and(|(word, note)| exchanged(word, note.word(), 0));
+    }
+
+    fn own_note(&self, id: &KeyId) -> Option<(&AtomicU64, Note)> {
+        let shared = self.shared()?;
+        let piece = shared.find(id, false)?.piece;
+        notes(shared).find(|(_, note)| note.piece == piece && note.owner == self.owner)
+    }
+
+    /// Says what a key is by a revision that is on disk. Only for one who has the file's lock.
+    pub(crate) fn settle(&self, id: &KeyId, revision: u64, standing: Standing, make: bool) -> Option<()> {
+        let revision = revision & (u64::MAX >> FLAGS);
+        self.update(id, make, |before, pending| Standing { revision, ..standing }.word() | pending & before.flags())
+    }
+
+    /// Takes back what was denied in vain, of a key that is like this. It may be old, so it denies nothing that is not denied.
+    pub(crate) fn allow(&self, id: &KeyId, standing: Standing) {
+        let _ = self.update(id, false, |before, pending| {
+            before.revision << FLAGS | before.flags() & (standing.flags() | pending)
+        });
+    }
+
+    /// Gives a key another state word, by the one before and the flags that other processes may have set.
+    fn update(&self, id: &KeyId, make: bool, word: impl Fn(Standing, u64) -> u64) -> Option<()> {
         let entry = self.shared()?.find(id, make)?;
         let state = self.state_of(entry, make)?;
-        let is_pending = |flags: u64| flags != 0 && self.is_intended(entry);
-        let _ = state.fetch_update(Ordering::AcqRel, Ordering::Acquire, |word| {
-            let before = Standing::of(word);
-            // What another process has set is not on disk yet.
-            let pending = if is_pending(before.flags()) { before.flags() } else { 0 };
-            let revision = revision.map_or(before.revision, |revision| revision & (u64::MAX >> FLAGS));
-            Some(Standing { revision, ..standing }.word() | pending)
+        let _ = state.fetch_update(Ordering::AcqRel, Ordering::Acquire, |before| {
+            let pending = if self.is_intended(entry) { REVOKED | DISABLED } else { 0 };
+            Some(word(Standing::of(before), pending))
         });
         Some(())
     }
 
-    /// The keys that processes have denied by changes that are perhaps not on disk.
-    pub(crate) fn intended(&self) -> Vec<(KeyId, Standing)> {
+    /// The keys that other processes have denied by changes that were not on disk when they died, or could not be written.
+    /// Those that must be written become this one's to write; of the others the denial is over.
+    pub(crate) fn take_over(&self, now_us: u64) -> Vec<(KeyId, Abandoned)> {
         let Some(shared) = self.shared() else { return Vec::new() };
-        let [named @ .., more] = shared.intent();
+        // A note may be newer than the caller's time, and then its age wraps.
+        let age_s = |note: &Note| seconds(now_us).wrapping_sub(note.at_s) % (1 << TIME_BITS);
+        let is_old = |note: &Note| (PATIENCE_S + 1..1 << (TIME_BITS - 1)).contains(&age_s(note));
         let mut keys = Vec::new();
-        let mut look = |entry: Entry<'_>| {
+        let mut look = |entry: Entry<'_>, is_settled| {
             let state = self.state_of(entry, false).map(|state| Standing::of(state.load(Ordering::Acquire)));
-            keys.extend(entry.id().zip(state).filter(|(_, standing)| standing.denies()));
+            keys.extend(entry.id().zip(state).map(|(id, standing)| (id, Abandoned { standing, is_settled })));
         };
-        for word in named.iter().map(|word| word.load(Ordering::Acquire)).filter(|word| *word != 0) {
-            u32::try_from(word).ok().and_then(|piece| shared.entry(piece)).into_iter().for_each(&mut look);
+        for (word, note) in notes(shared).filter(|(_, note)| note.owner != self.owner) {
+            let own = Note { owner: self.owner, ..note };
+            let after = if note.is_settled { own.word() } else { 0 };
+            if (note.is_settled || is_old(&note)) && exchanged(word, note.word(), after) {
+                shared.entry(note.piece).into_iter().for_each(|entry| look(entry, note.is_settled));
+            }
         }
-        if more.swap(0, Ordering::AcqRel) != 0 {
-            shared.each(look);
+        let [.., more] = shared.intent();
+        if Note::of(more.load(Ordering::Acquire)).is_some_and(|note| is_old(&note)) {
+            more.store(0, Ordering::Release);
+            shared.each(|entry| {
+                if !self.is_intended(entry) {
+                    look(entry, false);
+                }
+            });
         }
         keys
     }
 
     fn is_intended(&self, entry: Entry<'_>) -> bool {
-        let own = u64::from(entry.piece);
-        self.shared()
-            .is_some_and(|shared| shared.intent().iter().take(NAMED).any(|word| word.load(Ordering::Acquire) == own))
+        self.shared().is_some_and(|shared| notes(shared).any(|(_, note)| note.piece == entry.piece))
     }
 
     fn state_of<'a>(&'a self, entry: Entry<'_>, make: bool) -> Option<&'a AtomicU64> {
         self.state_in(entry.block(), make)
     }
+}
+
+/// A key that a process has denied and no longer cares for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Abandoned {
+    /// What the key's state word says.
+    pub(crate) standing: Standing,
+    /// Whether the denial was acknowledged, and must be written.
+    pub(crate) is_settled: bool,
+}
+
+/// A note of a key that is denied by a change that is not on disk.
+#[derive(Debug, Clone, Copy)]
+struct Note {
+    /// Of the key's entry.
+    piece: Piece,
+    /// A number of the registry that noted it.
+    owner: u16,
+    is_settled: bool,
+    /// When: the monotonic clock's seconds, as many bits as there is room for.
+    at_s: u64,
+}
+
+/// How long a change may be under way before it counts as abandoned. Should its process be alive and go on after all, its
+/// change is in force everywhere as soon as it is written, as any is.
+const PATIENCE_S: u64 = 60;
+
+const OWNER_AT: u32 = 32;
+const SETTLED_AT: u32 = OWNER_AT + u16::BITS - 1;
+const TIME_AT: u32 = SETTLED_AT + 1;
+const TIME_BITS: u32 = u64::BITS - TIME_AT;
+
+impl Note {
+    fn of(word: u64) -> Option<Self> {
+        #[allow(clippy::cast_possible_truncation, reason = "these are its parts")]
+        (word != 0).then_some(Self {
+            piece: word as Piece,
+            owner: (word >> OWNER_AT) as u16 & (OWNERS - 1),
+            is_settled: word >> SETTLED_AT & 1 == 1,
+            at_s: word >> TIME_AT,
+        })
+    }
+
+    fn word(self) -> u64 {
+        u64::from(self.piece)
+            | u64::from(self.owner) << OWNER_AT
+            | u64::from(self.is_settled) << SETTLED_AT
+            | self.at_s << TIME_AT
+    }
+}
+
+/// How many numbers there are for the owners of notes.
+pub(super) const OWNERS: u16 = 1 << (SETTLED_AT - OWNER_AT);
+
+fn notes(shared: &Shared) -> impl Iterator<Item = (&AtomicU64, Note)> {
+    let words = shared.intent().iter().take(NAMED);
+    words.filter_map(|word| Note::of(word.load(Ordering::Acquire)).map(|note| (word, note)))
+}
+
+fn seconds(now_us: u64) -> u64 {
+    now_us / 1_000_000 % (1 << TIME_BITS)
 }
 
 fn exchanged(word: &AtomicU64, from: u64, to: u64) -> bool {

@@ -7,6 +7,7 @@
 
 use std::sync::atomic::AtomicU32;
 
+use super::standing::OWNERS;
 use super::tally::{self, CELLS, Tally};
 use super::window::{Verdict, Window};
 use crate::clock::Clock;
@@ -22,6 +23,8 @@ pub(crate) struct Usages {
     own: Pieces,
     /// Where the keys' blocks are, if all processes share them.
     shared: Option<Shared>,
+    /// A number of this registry, for its notes in shared memory.
+    pub(super) owner: u16,
     /// A tally of denials that are not attributable to a key.
     unproved: Option<Piece>,
     /// A line for each of the first lanes.
@@ -65,7 +68,11 @@ impl Usages {
     pub(crate) fn new(shared: Option<Shared>) -> Self {
         let own = Pieces::default();
         let (unproved, gathered) = (own.take(TALLY), own.take(GATHERING));
-        Self { own, shared, unproved, gathered, next: AtomicU32::new(0) }
+        // Two with one number would hinder each other only if one died in the midst of a change.
+        let mut random = [0; 2];
+        let _ = shared.is_some().then(|| getrandom::fill(&mut random));
+        let owner = u16::from_ne_bytes(random) % OWNERS;
+        Self { own, shared, owner, unproved, gathered, next: AtomicU32::new(0) }
     }
 
     pub(super) fn shared(&self) -> Option<&Shared> {

@@ -124,7 +124,7 @@ impl Registry {
         self.publish(revision, next.iter().map(|(id, to)| (id, to.as_ref(), is_new(id))));
         drop(table);
         self.settle(&mut state, owner, true);
-        self.forget_denials(&mut state);
+        self.settle_denials(&mut state);
         self.apply_changes(&mut state, changes);
         self.revision.store(revision, Ordering::Release);
         state.seen = Some(seen);
@@ -137,6 +137,7 @@ impl Registry {
         let taken = state.is_unwritten(owner) || (changes.is_empty() && state.is_unwritten(SETTLED));
         let is_written = matches!(failure, Replaced::Perhaps(_));
         self.settle(&mut state, owner, is_written);
+        self.settle_denials(&mut state);
         if is_written {
             state.seen = None; // what the file says now is in force with the next reload
         }

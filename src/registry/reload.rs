@@ -150,7 +150,7 @@ impl Registry {
         let before_state = std::mem::replace(state, built);
         (state.seen, state.retired) = (before_state.seen, before_state.retired);
         (state.generation, state.last_owner) = (before_state.generation + 1, before_state.last_owner);
-        state.withheld = withheld;
+        (state.withheld, state.denying) = (withheld, before_state.denying);
         if !forced {
             state.revoked = before_state.revoked;
         }

@@ -11,11 +11,11 @@ use std::time::Duration;
 
 use super::live::Registry;
 use super::restriction::Restriction;
-use super::state::{SETTLED, State, Withheld};
+use super::state::{Owner, SETTLED, State, Withheld};
 use crate::clock::Clock;
 use crate::error::{Error, ErrorKind};
 use crate::key::{KeyEntry, OptionalTime, Record};
-use crate::limit::Standing;
+use crate::limit::{Abandoned, Standing};
 use crate::text::KeyId;
 
 /// How long a process that could not read the file decides without, before it tries again.
@@ -151,53 +151,56 @@ impl Registry {
             let withheld = state.withheld.get(id);
             let denied = withheld.map_or(Standing::default(), Withheld::denied);
             if denied.denies() {
-                if self.usages.deny(id, denied, !state.denying.contains(id)).is_some() {
+                let now_us = self.clock.monotonic_us();
+                if self.usages.deny(id, denied, !state.denying.contains(id), now_us).is_some() {
                     state.denying.insert(*id);
                 }
             } else if state.denying.remove(id) {
                 let table = self.read();
                 let record = state.ids.get(&table, id).map(|known| &known.record);
                 self.usages.forget(id);
-                let _ = self.usages.settle(id, None, Standing::of_record(record), false);
+                self.usages.allow(id, Standing::of_record(record));
             }
         }
     }
 
-    /// Takes back the notes of denials that are on disk.
-    pub(super) fn forget_denials(&self, state: &mut State) {
+    /// Takes back the notes of denials that are on disk, and leaves those to be written that could not be.
+    pub(super) fn settle_denials(&self, state: &mut State) {
         let withheld = &state.withheld;
-        let is_over = |id: &KeyId| withheld.get(id).is_none_or(|withheld| !withheld.denied().denies());
-        state.denying.extract_if(is_over).for_each(|id| self.usages.forget(&id));
+        let denied =
+            |id: &KeyId, by: fn(&Withheld) -> Standing| withheld.get(id).is_some_and(|withheld| by(withheld).denies());
+        state.denying.extract_if(|id| !denied(id, Withheld::denied)).for_each(|id| self.usages.forget(&id));
+        state.denying.iter().filter(|id| denied(id, Withheld::left_denied)).for_each(|id| self.usages.leave_denied(id));
     }
 
-    /// Takes over what processes were about to deny that have died perhaps: the next change writes it. This one has the file's
-    /// lock, and what the file says is in force.
+    /// Takes over what other processes have denied and could not write: the next change writes it. What they were about to write
+    /// and will not is no longer denied. This one has the file's lock, and what the file says is in force.
     pub(super) fn take_over_denials(&self, state: &mut State) {
         self.usages.advance(self.revision());
-        let table = self.read();
         let mut taken_over = Vec::new();
-        for (id, denied) in self.usages.intended() {
-            if state.denying.contains(&id) {
-                continue;
-            }
-            let Some(known) = state.to_write(&table, &id, &self.policy) else { continue };
-            let missing = denied.beyond(Standing::of_record(Some(&known.record)));
-            if missing.denies() {
-                let now = OptionalTime::from(Some(self.clock.unix_ms()).filter(|_| missing.is_revoked));
-                let restriction = Restriction::denial(now, missing.is_disabled);
-                let withheld = state.withheld.entry(id).or_insert(Withheld { key: known, taken: Vec::new() });
-                withheld.taken.push((SETTLED, restriction));
-                taken_over.push(id);
-            } else {
-                self.usages.forget(&id);
+        for (id, Abandoned { standing, is_settled }) in self.usages.take_over(self.clock.monotonic_us()) {
+            let table = self.read();
+            let known = state.to_write(&table, &id, &self.policy);
+            let is = Standing::of_record(known.as_ref().map(|known| &known.record));
+            let missing = standing.beyond(is);
+            match known {
+                Some(known) if is_settled && missing.denies() => {
+                    let now = OptionalTime::from(Some(self.clock.unix_ms()).filter(|_| missing.is_revoked));
+                    let withheld = state.withheld.entry(id).or_insert(Withheld { key: known, taken: Vec::new() });
+                    withheld.taken.push((SETTLED, Restriction::denial(now, missing.is_disabled)));
+                    taken_over.push(id);
+                }
+                _ => {
+                    self.usages.forget(&id);
+                    self.usages.allow(&id, is);
+                }
             }
         }
-        drop(table); // or what `put_withheld` replaces could not be freed
         if !taken_over.is_empty() {
             state.generation += 1;
+            state.denying.extend(&taken_over);
+            self.put_withheld(state, &taken_over);
         }
-        state.denying.extend(&taken_over);
-        self.put_withheld(state, &taken_over);
     }
 
     /// Tells all processes of changes that are on disk. This one has the file's lock.
@@ -210,7 +213,7 @@ impl Registry {
         for (id, to, is_new) in changes {
             let standing = Standing::of_record(to.map(|to| &to.record));
             // Without memory for it, the generation has to do.
-            let _ = self.usages.settle(id, Some(revision), standing, !is_new);
+            let _ = self.usages.settle(id, revision, standing, !is_new);
         }
     }
 }
@@ -218,7 +221,17 @@ impl Registry {
 impl Withheld {
     /// What the restrictions deny altogether.
     fn denied(&self) -> Standing {
-        let is = |denies: fn(&Restriction) -> bool| self.taken.iter().any(|(_, taken)| denies(taken));
-        Standing::denied(is(Restriction::revokes), is(Restriction::disables))
+        self.denied_by(|_| true)
+    }
+
+    /// What those deny that could not be written.
+    fn left_denied(&self) -> Standing {
+        self.denied_by(|owner| owner == SETTLED)
+    }
+
+    fn denied_by(&self, counts: impl Fn(Owner) -> bool) -> Standing {
+        let any =
+            |denies: fn(&Restriction) -> bool| self.taken.iter().any(|(owner, taken)| counts(*owner) && denies(taken));
+        Standing::denied(any(Restriction::revokes), any(Restriction::disables))
     }
 }
