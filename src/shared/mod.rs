@@ -13,3 +13,6 @@ mod mapping;
 pub(crate) mod pieces;
 
 pub(crate) use attach::{Shared, SharedOptions};
+
+#[cfg(test)]
+mod tests;
