@@ -225,7 +225,7 @@ impl Here {
 }
 
 /// The offset of CLOCK_BOOTTIME: a line of its name, seconds and nanoseconds.
-fn clock_offset_ns(offsets: &str) -> i64 {
+pub(super) fn clock_offset_ns(offsets: &str) -> i64 {
     let boottime = offsets.lines().find_map(|line| line.trim_start().strip_prefix("boottime"));
     let mut numbers = boottime.into_iter().flat_map(str::split_whitespace).map(|number| number.parse().unwrap_or(0));
     let (s, ns): (i64, i64) = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
@@ -244,7 +244,7 @@ fn file_name(identity: u128) -> String {
 }
 
 /// The hash is the first 8 bytes of the SHA-256 of the identity (16 bytes) and the padded id (32).
-fn name(identity: u128, id: &KeyId) -> Name {
+pub(super) fn name(identity: u128, id: &KeyId) -> Name {
     let bytes = id.padded();
     let hash = Sha256::new().chain_update(identity.to_be_bytes()).chain_update(bytes).finalize();
     let (words, _) = bytes.as_chunks::<8>();

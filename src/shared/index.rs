@@ -154,6 +154,7 @@ fn line(pieces: &Pieces, piece: Piece) -> Option<&[AtomicU64; LINE]> {
 }
 
 fn slot(node: &[AtomicU64; LINE], hash: u64, level: u32) -> Option<&AtomicU64> {
+    #[allow(clippy::cast_possible_truncation, reason = "it is below 8")]
     node.get((hash.checked_shr(level * BITS)? % LINE as u64) as usize)
 }
 

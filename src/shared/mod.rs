@@ -16,3 +16,6 @@ mod sharing;
 pub(crate) use attach::{Shared, SharedOptions};
 pub(crate) use index::Entry;
 pub use sharing::Sharing;
+
+#[cfg(test)]
+mod tests;

@@ -1,10 +1,11 @@
-//! `src/limit/window.rs` and `src/sync/hazard.rs`, the files themselves, over loom's atomics: every interleaving of a bounded model is
-//! run.
+//! `src/limit/window.rs`, `src/sync/hazard.rs` and `src/shared/index.rs`, the files themselves, over loom's atomics: every interleaving
+//! of a bounded model is run.
 //!
 //! The bounds of the window: two or three threads, at most three preemptions in a run, limits of 1 and 2, 1 to 4 slots, clocks that
 //! stand still, that move during the run and that reach past the window; and a log that is sealed while two threads use
 //! it. Of the hazard pointers: two readers in two lanes, who read twice, while the value is replaced twice and freed as soon
-//! as nobody holds it; at most three preemptions.
+//! as nobody holds it; at most three preemptions. Of the index: two processes, of which one dies at each of its steps, with ids
+//! that are the same or whose hashes clash, and with one that was there before.
 
 #![cfg(test)]
 
@@ -41,9 +42,68 @@ mod window;
 #[allow(dead_code, unreachable_pub, clippy::pedantic, reason = "the models use a part of it")]
 mod hazard;
 
+/// Memory that two processes have, as `src/shared/pieces.rs` hands it out.
+mod pieces {
+    use std::cell::Cell;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use crate::sync::atomics::AtomicU64;
+
+    pub(crate) const LINE: usize = 8;
+    pub(crate) type Piece = u32;
+
+    pub(crate) struct Memory {
+        lines: Vec<[AtomicU64; LINE]>,
+        /// Not of loom: in which order processes take pieces changes their numbers alone.
+        end: AtomicU32,
+    }
+
+    impl Memory {
+        pub(crate) fn new() -> Self {
+            let line = |_| std::array::from_fn(|_| AtomicU64::new(0));
+            Self { lines: (0..16).map(line).collect(), end: AtomicU32::new(2) }
+        }
+    }
+
+    /// What one process has of it, until it dies.
+    pub(crate) struct Pieces {
+        pub(crate) memory: loom::sync::Arc<Memory>,
+        /// After so many more steps the process is dead. Between two of them it changes one word at most that another sees.
+        pub(crate) left: Cell<u32>,
+    }
+
+    impl Pieces {
+        fn step(&self) -> Option<()> {
+            self.left.set(self.left.get().checked_sub(1)?);
+            Some(())
+        }
+
+        pub(crate) fn take(&self, lines: u32) -> Option<Piece> {
+            self.step()?;
+            Some(self.memory.end.fetch_add(lines, Ordering::Relaxed))
+        }
+
+        pub(crate) fn get(&self, piece: Piece, lines: usize) -> Option<&[AtomicU64]> {
+            self.step()?;
+            assert_eq!(lines, 1);
+            self.memory.lines.get(piece as usize).map(<[_; LINE]>::as_slice)
+        }
+
+        pub(crate) fn taken(&self) -> u64 {
+            self.memory.lines.len() as u64
+        }
+    }
+}
+
+#[path = "../../../src/shared/index.rs"]
+#[allow(dead_code, unreachable_pub, clippy::pedantic, reason = "the models use a part of it")]
+mod index;
+
 use hazard::{Retired, Shared};
+use index::Name;
 use loom::sync::Arc;
 use loom::thread;
+use pieces::{Memory, Pieces};
 use sync::atomics::AtomicU64;
 use window::{SPAN_US, Verdict, Window};
 
@@ -278,4 +338,71 @@ fn a_lane_is_its_readers_own() {
         other.join().expect("no thread panics");
         assert_eq!(counts.iter().map(|count| count.load(sync::atomics::Ordering::Relaxed)).sum::<u64>(), 3);
     });
+}
+
+const LIVES: u32 = u32::MAX;
+
+/// An id of this number and hash.
+fn name(number: u64, hash: u64) -> Name {
+    Name { id: [number, 0, 0, 0], hash }
+}
+
+/// The number of the entry that a process finds or makes, and whether that is whole.
+fn insert(memory: &Arc<Memory>, name: Name, left: u32) -> Option<u32> {
+    let pieces = Pieces { memory: Arc::clone(memory), left: left.into() };
+    let entry = index::find(&pieces, &name, true)?;
+    assert_eq!(entry.name(), name, "an entry is whole once it is found");
+    Some(entry.piece)
+}
+
+/// Two processes insert at once, the second of which dies after some steps. What they found stays, every id has one entry, and
+/// the dead one's can be inserted.
+fn insert_at_once(before: Option<Name>, one: Name, other: Name, left: u32) {
+    let memory = Arc::new(Memory::new());
+    let first = before.map(|name| (name, insert(&memory, name, LIVES)));
+    let process = {
+        let memory = Arc::clone(&memory);
+        thread::spawn(move || insert(&memory, other, left))
+    };
+    let own = insert(&memory, one, LIVES);
+    let others = process.join().expect("no thread panics");
+    assert!(own.is_some(), "nobody waits for the dead, or is kept from anything by it");
+    let survivors = first.into_iter().chain([(one, own), (other, others)]);
+    let found: Vec<_> = survivors.map(|(name, piece)| (name.id, piece, insert(&memory, name, LIVES))).collect();
+    assert!(found.iter().all(|(_, piece, now)| now.is_some() && piece.is_none_or(|piece| *now == Some(piece))));
+    let mut listed = Vec::new();
+    index::each(&Pieces { memory, left: LIVES.into() }, |entry| listed.push((entry.name().id, Some(entry.piece))));
+    listed.sort_unstable();
+    let mut all: Vec<_> = found.into_iter().map(|(id, _, now)| (id, now)).collect();
+    all.sort_unstable();
+    all.dedup();
+    assert_eq!(listed, all, "every id once");
+}
+
+/// More steps than an insertion of the models has.
+const STEPS: u32 = 14;
+
+#[test]
+fn an_id_that_two_processes_insert_at_once_has_one_entry() {
+    for left in (0..STEPS).chain([LIVES]) {
+        model(move || insert_at_once(None, name(1, 0), name(1, 0), left));
+    }
+}
+
+#[test]
+fn ids_that_clash_are_pushed_down_together() {
+    // They part at the second level, and at the third.
+    for hash in [0o10, 0o100] {
+        for left in (0..STEPS).chain([LIVES]) {
+            model(move || insert_at_once(None, name(1, 0), name(2, hash), left));
+        }
+    }
+}
+
+#[test]
+fn an_id_that_was_there_stays_when_others_push_it_down() {
+    for left in (0..STEPS).chain([LIVES]) {
+        model(move || insert_at_once(Some(name(1, 0)), name(2, 0o10), name(3, 0o20), left));
+        model(move || insert_at_once(Some(name(1, 0)), name(2, 0o10), name(2, 0o10), left));
+    }
 }
