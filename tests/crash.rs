@@ -31,6 +31,11 @@ use sample::{ask, digest, document, record, record_with, secret};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+/// One process after the other, each of which is to do the same calls.
+fn alone() -> Options {
+    Options::default().shared(false)
+}
+
 /// What a process does while it is disturbed.
 const CHANGES: [&str; 4] = ["create", "update", "rotate", "revoke"];
 
@@ -101,7 +106,7 @@ fn writer(role: &str, place: &Place) {
     }
     if role == "open" {
         mark("begin");
-        let opened = Registry::open(&place.file);
+        let opened = Registry::open_with(&place.file, alone());
         mark("end");
         return place.say(&json!({ "outcome": outcome(opened.map(drop)) }));
     }
@@ -109,14 +114,14 @@ fn writer(role: &str, place: &Place) {
     if role == "init" {
         fs::remove_file(&place.file).unwrap();
         mark("begin");
-        let made = Registry::init(&place.file, Options::default());
+        let made = Registry::init(&place.file, alone());
         mark("end");
         place.say(&json!({ "outcome": outcome(made.map(drop)) }));
         return mark("over");
     }
 
     until_old(&place.file);
-    let registry = Registry::open(&place.file).unwrap();
+    let registry = Registry::open_with(&place.file, alone()).unwrap();
     if role == "reload" {
         fs::write(&place.file, new_by_hand()).unwrap();
     }
@@ -165,7 +170,7 @@ fn outcome(result: Result<(), Error>) -> String {
 /// Dies by the signal of a file that has grown too large, in the middle of writing one.
 fn killed_at_byte(place: &Place, bytes_and_change: &str) {
     let (bytes, change) = bytes_and_change.split_once(' ').unwrap();
-    let registry = Registry::open(&place.file).unwrap();
+    let registry = Registry::open_with(&place.file, alone()).unwrap();
     limit(Resource::Core, Some(0));
     limit(Resource::Fsize, Some(bytes.parse().unwrap()));
     let changed = make(&registry, change);
@@ -178,7 +183,7 @@ fn stopped_at_every_byte(place: &Place, change: &str) {
     let old = fs::read(&place.file).unwrap();
     let mut bytes = 0;
     loop {
-        let registry = Registry::open(&place.file).unwrap();
+        let registry = Registry::open_with(&place.file, alone()).unwrap();
         limit(Resource::Fsize, Some(bytes));
         let changed = make(&registry, change);
         limit(Resource::Fsize, None);
@@ -421,7 +426,7 @@ fn next_is_new(json: &[u8], change: &str) -> bool {
 
 /// Another process finds no hindrance in what a dead one left: its lock, its half-written file.
 fn next_process_goes_on(place: &Place, change: &str, is_old: bool, text: &str) {
-    let registry = Registry::open(&place.file).unwrap();
+    let registry = Registry::open_with(&place.file, alone()).unwrap();
     let verdict = ask(&registry, &secret(1), Now::read());
     if change == "revoke" && !is_old {
         assert_eq!(verdict.unwrap_err().name(), "revoked_key", "killed before {text}");
@@ -596,10 +601,10 @@ fn a_registry_file_is_made_whole_or_not_at_all() {
                 whole += 1;
             } else {
                 // The next attempt finds no hindrance.
-                drop(Registry::init(&place.file, Options::default()).expect(&context));
+                drop(Registry::init(&place.file, alone()).expect(&context));
                 absent += 1;
             }
-            let registry = Registry::open(&place.file).expect(&context);
+            let registry = Registry::open_with(&place.file, alone()).expect(&context);
             registry.create(&KeySpec::new("Made", "yourstore", ["products:read"])).expect(&context);
             assert!(place.others().is_empty(), "{context}: {:?}", place.others());
         }

@@ -457,7 +457,7 @@ fn each_registry_takes_only_the_changes_of_its_source_of_truth() {
 #[test]
 fn opening_and_reloading_write_nothing() {
     let place = Place::with(&one_key());
-    let registry = Registry::open(&place.path).unwrap();
+    let registry = Registry::open_with(&place.path, Options::default().shared(false)).unwrap();
     registry.reload().unwrap();
     assert_eq!(fs::read(&place.path).unwrap(), one_key());
     let names: Vec<_> = fs::read_dir(place.directory.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();

@@ -46,7 +46,7 @@ impl Place {
     }
 
     fn open(&self) -> Registry {
-        Registry::open(&self.file).unwrap()
+        Registry::open_with(&self.file, Options::default().shared(false)).unwrap()
     }
 
     fn document(&self) -> Value {
@@ -1116,8 +1116,7 @@ fn a_file_that_went_away_or_bad_takes_no_change_and_a_revocation_is_in_force() {
 #[test]
 fn a_registry_that_is_read_only_takes_no_change() {
     let place = Place::with(&document(4, &[record(1)]));
-    let mut options = Options::default();
-    options.read_only = true;
+    let options = Options::default().read_only(true).shared(false);
     let file = Registry::open_with(&place.file, options.clone()).unwrap();
     let memory = Registry::from_json_with(&document(4, &[record(1)]), options).unwrap();
     for registry in [file, memory] {

@@ -52,7 +52,7 @@ impl Place {
     }
 
     fn registry(&self) -> Registry {
-        Registry::open(&self.file).unwrap()
+        Registry::open_with(&self.file, Options::default().shared(false)).unwrap()
     }
 
     fn names(&self) -> Vec<String> {

@@ -6,7 +6,7 @@ mod sample;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use bpos::{DenyReason, ErrorKind, Now, Options, Policy, Registry, Request};
+use bpos::{DenyReason, ErrorKind, Now, Options, Policy, Registry, Request, Sharing};
 use proptest::prelude::*;
 use proptest::sample::select;
 use sample::{NOW, document, record_with, secret};
@@ -244,16 +244,33 @@ fn options_are_read_strictly() {
     let none = Options::from_json(br#"{"policy": null}"#).unwrap_err().to_string();
     assert!(none.contains("expected a policy, an object with the members scopes and routes"), "{none}");
     assert!(Options::from_json(br#"{"read_only": true}"#).unwrap().read_only);
+    let shared = |json: &str| Options::from_json(json.as_bytes()).unwrap().shared;
+    assert_eq!(shared("{}"), Sharing::On);
+    assert_eq!(shared(r#"{"shared": true}"#), Sharing::On);
+    assert_eq!(shared(r#"{"shared": false}"#), Sharing::Off);
+    assert_eq!(shared(r#"{"shared": {"dir": "/run/bpos"}}"#), Sharing::In("/run/bpos".into()));
     let own =
         Options::from_json(br#"{"read_only": false, "policy": {"scopes": [{"name": "a"}], "routes": []}}"#).unwrap();
     assert_eq!((own.policy.scopes().collect::<Vec<_>>(), own.read_only), (vec!["a"], false));
 
     let cases = [
         ("", "not JSON: EOF while parsing a value at line 1 column 1"),
-        ("null", "expected an object of options, policy and read_only; found null at line 1 column 4"),
+        ("null", "expected an object of options, policy, read_only and shared; found null at line 1 column 4"),
         ("{} {}", "not JSON: trailing characters at line 1 column 4"),
-        (r#"{"readonly": true}"#, "unknown member \"readonly\"; expected one of policy, read_only at line 1 column 11"),
+        (
+            r#"{"readonly": true}"#,
+            "unknown member \"readonly\"; expected one of policy, read_only, shared at line 1 column 11",
+        ),
         (r#"{"read_only": 1}"#, "member `read_only`: expected a boolean; found 1 at line 1 column 15"),
+        (
+            r#"{"shared": 1}"#,
+            "member `shared`: expected a boolean or an object with the member dir; found 1 at line 1 column 12",
+        ),
+        (
+            r#"{"shared": {"dir": 1}}"#,
+            "member `shared`: member `dir`: expected a folder, a string; found 1 at line 1 column 20",
+        ),
+        (r#"{"shared": {}}"#, "member `shared`: missing member `dir` at line 1 column 13"),
         (r#"{"read_only": null}"#, "member `read_only`: expected a boolean; found null at line 1 column 18"),
         (r#"{"read_only": true, "read_only": true}"#, "duplicate member `read_only` at line 1 column 31"),
     ];

@@ -289,7 +289,7 @@ fn an_edit_that_panics_changes_nothing_and_holds_up_nobody() {
 fn a_forced_reload_gives_back_nothing_that_a_change_under_way_has_taken() {
     for (change, reason) in TAKING_AWAY {
         let place = Place::new();
-        let registry = Registry::open(&place.path).unwrap();
+        let registry = Registry::open_with(&place.path, Options::default().shared(false)).unwrap();
         thread::scope(|scope| {
             let lock = place.lock();
             let changed = scope.spawn(|| change(&registry));

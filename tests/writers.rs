@@ -17,7 +17,7 @@ use std::io::Read;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use bpos::{Error, KeyPatch, KeySpec, Now, Registry};
+use bpos::{Error, KeyPatch, KeySpec, Now, Options, Registry};
 use sample::{ask, document, record, secret};
 use tempfile::TempDir;
 
@@ -86,7 +86,7 @@ fn registry_of(keys: usize) -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     let records: Vec<_> = (1..=keys).map(record).collect();
     let path = folder.path().join("keys.json");
-    Registry::init(&path, bpos::Options::default()).unwrap();
+    Registry::init(&path, Options::default()).unwrap();
     // In place, so that the file keeps its mode.
     fs::write(path, document(START, &records)).unwrap();
     folder
@@ -179,11 +179,12 @@ fn holder(folder: &Path) -> Child {
 fn who_waits_for_the_lock_is_next_and_gets_it_when_its_holder_dies() {
     let folder = registry_of(1);
     let path = folder.path().join("keys.json");
+    let registry = Registry::open(&path).unwrap();
     let mut holder = holder(folder.path());
     let before = fs::read(&path).unwrap();
     let queue = File::options().create(true).append(true).open(folder.path().join("keys.json.queue")).unwrap();
     std::thread::scope(|scope| {
-        let changing = scope.spawn(|| Registry::open(&path).unwrap().disable("key_1"));
+        let changing = scope.spawn(|| registry.disable("key_1"));
         while queue.try_lock().is_ok() {
             queue.unlock().unwrap();
             std::thread::yield_now();
@@ -198,16 +199,18 @@ fn who_waits_for_the_lock_is_next_and_gets_it_when_its_holder_dies() {
     assert!(!Registry::open(&path).unwrap().get("key_1").unwrap().enabled);
 }
 
-/// What takes away is in force while the lock is waited for, and not only when it is had.
+/// What takes away is in force while the lock is waited for, and not only when it is had; in every process that shares.
 #[test]
 fn a_revocation_does_not_wait_for_other_processes() {
     for number in [1, 2] {
         let folder = registry_of(2);
         let path = folder.path().join("keys.json");
-        let registry = Registry::open(&path).unwrap();
+        let (registry, sharing) = (Registry::open(&path).unwrap(), Registry::open(&path).unwrap());
         let mut holder = holder(folder.path());
-        let denied =
-            |reason: &str| ask(&registry, &secret(number), Now::read()).is_err_and(|found| found.name() == reason);
+        let denied = |reason: &str| {
+            let found = [&registry, &sharing].map(|registry| ask(registry, &secret(number), Now::read()));
+            found.iter().all(|found| found.is_err_and(|found| found.name() == reason))
+        };
         let (change, reason): (fn(&Registry) -> _, _) = match number {
             1 => (|registry: &Registry| registry.revoke("key_1"), "revoked_key"),
             _ => (|registry: &Registry| registry.disable("key_2"), "disabled_key"),
@@ -219,7 +222,7 @@ fn a_revocation_does_not_wait_for_other_processes() {
                 std::thread::yield_now();
             }
             assert!(!changing.is_finished(), "it is not written");
-            let other = Registry::open(&path).unwrap();
+            let other = Registry::open_with(&path, Options::default().shared(false)).unwrap();
             assert_eq!(ask(&other, &secret(number), Now::read()), Ok(()), "it is not in the file");
             holder.kill().unwrap();
             holder.wait().unwrap();
