@@ -14,6 +14,7 @@
 mod again;
 
 use std::collections::{BTreeSet, HashMap};
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt, symlink};
@@ -283,6 +284,7 @@ fn process() {
             println!("said: {:x} {}", shared.identity(), shared.path().display());
             line();
         }
+        "is refused" => println!("said: {}", attach(&folder).err().unwrap()),
         "stays" => {
             let shared = attach(&folder).unwrap();
             println!("said: {:x}", shared.identity());
@@ -636,6 +638,32 @@ fn fill_file_systems(folder: &Path) {
         assert_eq!(unsafe { libc::umount2(target.as_ptr(), libc::MNT_DETACH) }, 0);
     }
     println!("said: {started}");
+}
+
+#[test]
+fn a_process_whose_clock_has_another_offset_is_refused() {
+    let place = Place::new();
+    let _shared = place.attach().unwrap();
+    let unshare = ["unshare", "--time", "--boottime", "86400", "--fork"].map(OsStr::new);
+    let mut command = again::again_under(&unshare, "shared::tests::process", "is refused", place.folder.path());
+    let output = command.output().unwrap();
+    if !is_root() || !Path::new("/proc/self/timens_offsets").exists() {
+        println!("LEFT OUT: time namespaces: needs root, and Linux 5.6");
+        return;
+    }
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(said.contains("said: ") && said.contains("time namespace"), "{said}");
+}
+
+#[test]
+fn without_a_folder_of_its_own_the_mapped_file_is_in_shared_memory() {
+    let place = Place::new();
+    let shared = Shared::attach(&place.folder.path().join("keys.json"), &SharedOptions::default()).unwrap();
+    let path = shared.path().to_owned();
+    assert_eq!(path, Path::new("/dev/shm").join(format!("bpos-{:032x}", shared.identity())));
+    let mode = fs::metadata(&path).unwrap().mode();
+    fs::remove_file(&path).unwrap();
+    assert_eq!(mode & 0o7777, 0o600);
 }
 
 #[test]
