@@ -15,9 +15,9 @@
 #![allow(unsafe_code)] // A mapping keeps the open file.
 
 use std::ffi::c_void;
-use std::fs::{File, Metadata, TryLockError};
+use std::fs::{File, TryLockError};
 use std::io::Read;
-use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::ptr;
 
@@ -87,8 +87,8 @@ impl Opening {
             .custom_flags(flags.bits().cast_signed());
         let file = options.open(path).map_err(failed("open"))?;
         let metadata = file.metadata().map_err(failed("look at"))?;
-        let access = Access { group: Some(metadata.gid()).filter(|_| metadata.mode() & 0o020 != 0) };
-        check_owner(access, &metadata)?;
+        let access = Access::of(&metadata);
+        access.check(&metadata)?;
         let cannot = failed("lock");
         let is_alone = match file.try_lock() {
             Ok(()) => true,
@@ -146,15 +146,6 @@ impl Drop for Anchor {
         // SAFETY: it was mapped with this size, and is never accessed.
         let _ = unsafe { munmap(self.memory, PAGE) };
     }
-}
-
-fn check_owner(access: Access, metadata: &Metadata) -> Result<(), Error> {
-    let mut trusted = access;
-    let user = rustix::process::geteuid().as_raw();
-    if metadata.uid() != 0 && metadata.uid() != user {
-        trusted.group = None; // a group's anchor is its owner's, root or this user
-    }
-    trusted.check(metadata)
 }
 
 const FIRST_LINE: &str = "bpos shared state, layout ";

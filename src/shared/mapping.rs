@@ -64,6 +64,12 @@ pub(super) struct Access {
 }
 
 impl Access {
+    /// What the anchor's mode says, which root or this user has set.
+    pub(super) fn of(anchor: &Metadata) -> Self {
+        let trusted = [0, rustix::process::geteuid().as_raw()].contains(&anchor.uid());
+        Self { group: Some(anchor.gid()).filter(|_| trusted && anchor.mode() & 0o020 != 0) }
+    }
+
     /// Refuses a file that others may have written.
     pub(super) fn check(self, file: &Metadata) -> Result<(), Error> {
         let (owner, mode, user) = (file.uid(), file.mode() & 0o7777, rustix::process::geteuid().as_raw());
@@ -312,30 +318,25 @@ impl Stamp {
         let [identity, more_identity] = halves(self.identity);
         let [boot, more_boot] = halves(self.boot);
         let offset = self.clock_offset_ns.cast_unsigned();
-        [MAGIC, LAYOUT, HEADER_BYTES as u64, offset, identity, more_identity, boot, more_boot]
+        [MAGIC, LAYOUT, boot, more_boot, identity, more_identity, HEADER_BYTES as u64, offset]
     }
 
     /// Says what is wrong with another one.
     fn compare(&self, found: [u64; 8]) -> Result<(), Error> {
-        let [magic, layout, header, offset, identity @ .., boot, more_boot] = self.words();
-        let [found_magic, found_layout, found_header, found_offset, found_identity @ .., found_boot, found_more] =
-            found;
-        if found_magic != magic {
-            return Err(unfit("it is no file of bpos, or was not finished"));
-        }
-        if found_layout != layout {
-            return Err(unfit(format!("it has layout {found_layout}, and this version of bpos has {layout}")));
-        }
-        if (found_boot, found_more) != (boot, more_boot) {
-            return Err(unfit("it is of another boot"));
-        }
-        if (found_header, found_identity) != (header, identity) {
-            return Err(unfit("its header is damaged"));
-        }
-        if found_offset != offset {
-            return Err(unfit("its times are of another time namespace: the offset of CLOCK_BOOTTIME differs"));
-        }
-        Ok(())
+        const SAYS: [&str; 8] = [
+            "it is no file of bpos, or was not finished",
+            "it has another layout than this version of bpos",
+            BOOT,
+            BOOT,
+            DAMAGED,
+            DAMAGED,
+            DAMAGED,
+            "its times are of another time namespace: the offset of CLOCK_BOOTTIME differs",
+        ];
+        const BOOT: &str = "it is of another boot";
+        const DAMAGED: &str = "its header is damaged";
+        let differs = found.iter().zip(self.words()).zip(SAYS).find(|((found, own), _)| **found != *own);
+        differs.map_or(Ok(()), |(_, says)| Err(unfit(says)))
     }
 }
 

@@ -14,6 +14,7 @@
 mod again;
 
 use std::collections::{BTreeSet, HashMap};
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt, symlink};
@@ -283,6 +284,7 @@ fn process() {
             println!("said: {:x} {}", shared.identity(), shared.path().display());
             line();
         }
+        "is refused" => println!("said: {}", attach(&folder).err().unwrap()),
         "stays" => {
             let shared = attach(&folder).unwrap();
             println!("said: {:x}", shared.identity());
@@ -340,6 +342,7 @@ fn fork_one(folder: &Path) {
     // SAFETY: the child takes no lock that another thread may hold.
     let child = unsafe { libc::fork() };
     if child == 0 {
+        drop(go); // so that it ends with its parent
         let found = shared.find(&id(1), true).is_some();
         let mut byte = [0];
         let told = std::io::Read::read_exact(&mut &wait, &mut byte).is_ok();
@@ -392,7 +395,7 @@ fn a_mapped_file_that_is_cut_short_is_started_anew_by_one_who_is_alone() {
 
 #[test]
 fn a_stamp_that_differs_is_started_anew_by_one_who_is_alone() {
-    let says = ["no file of bpos", "layout", "damaged", "time namespace", "damaged", "damaged", "boot", "boot"];
+    let says = ["no file of bpos", "layout", "boot", "boot", "damaged", "damaged", "damaged", "time namespace"];
     for (word, says) in says.into_iter().enumerate() {
         for bit in 0..64 {
             let damage = |file: &File| {
@@ -528,13 +531,30 @@ fn what_is_started_anew_leaves_no_old_file() {
     assert_eq!(place.mapped().len(), 1);
     assert_eq!(place.attach().unwrap().epoch(), 4);
 
+    // Another folder, and the same one under another path.
+    let at = |folder: &str| {
+        let options = SharedOptions { dir: place.folder.path().join(folder) };
+        Shared::attach(&place.folder.path().join("keys.json"), &options).unwrap().epoch()
+    };
+    fs::create_dir(place.folder.path().join("other")).unwrap();
+    assert_eq!((at("other"), at("memory")), (5, 6));
+    assert_eq!((place.mapped().len(), fs::read_dir(place.folder.path().join("other")).unwrap().count()), (1, 0));
+    fs::rename(place.options().dir, place.folder.path().join("third")).unwrap();
+    assert_eq!(at("third"), 6);
+    change(&fs::read_dir(place.folder.path().join("third")).unwrap().next().unwrap().unwrap().path(), |file| {
+        file.write_all_at(b"damage", 0).unwrap();
+    });
+    assert_eq!(at("third"), 7);
+    assert_eq!(fs::read_dir(place.folder.path().join("third")).unwrap().count(), 1);
+    fs::rename(place.folder.path().join("third"), place.options().dir).unwrap();
+
     // Made, but its maker died before the anchor had its number.
     let opening = Opening::open(&place.anchor()).unwrap();
     let mut record = opening.read().unwrap();
     record.mapped = (0, 0);
     opening.write(&mut record).unwrap();
     drop(opening);
-    assert_eq!(place.attach().unwrap().epoch(), 5);
+    assert_eq!(place.attach().unwrap().epoch(), 8);
     assert_eq!(place.mapped().len(), 1);
 }
 
@@ -618,6 +638,32 @@ fn fill_file_systems(folder: &Path) {
         assert_eq!(unsafe { libc::umount2(target.as_ptr(), libc::MNT_DETACH) }, 0);
     }
     println!("said: {started}");
+}
+
+#[test]
+fn a_process_whose_clock_has_another_offset_is_refused() {
+    let place = Place::new();
+    let _shared = place.attach().unwrap();
+    let unshare = ["unshare", "--time", "--boottime", "86400", "--fork"].map(OsStr::new);
+    let mut command = again::again_under(&unshare, "shared::tests::process", "is refused", place.folder.path());
+    let output = command.output().unwrap();
+    if !is_root() || !Path::new("/proc/self/timens_offsets").exists() {
+        println!("LEFT OUT: time namespaces: needs root, and Linux 5.6");
+        return;
+    }
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(said.contains("said: ") && said.contains("time namespace"), "{said}");
+}
+
+#[test]
+fn without_a_folder_of_its_own_the_mapped_file_is_in_shared_memory() {
+    let place = Place::new();
+    let shared = Shared::attach(&place.folder.path().join("keys.json"), &SharedOptions::default()).unwrap();
+    let path = shared.path().to_owned();
+    assert_eq!(path, Path::new("/dev/shm").join(format!("bpos-{:032x}", shared.identity())));
+    let mode = fs::metadata(&path).unwrap().mode();
+    fs::remove_file(&path).unwrap();
+    assert_eq!(mode & 0o7777, 0o600);
 }
 
 #[test]
