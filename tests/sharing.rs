@@ -15,6 +15,7 @@ use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bpos::{DenyReason, Error, ErrorKind, KeyPatch, KeySpec, Now, Options, Registry, Request};
 use sample::{ask, document, record, record_with, secret};
@@ -100,6 +101,9 @@ impl Drop for Process {
 
 /// A registry file of two keys with a limit of 60, and where its shared memory is.
 struct Place {
+    /// A process that was just forked has what this one has open until it is another program, so a registry that this one left
+    /// would be in use for a moment.
+    _turn: MutexGuard<'static, ()>,
     folder: TempDir,
     file: PathBuf,
 }
@@ -110,11 +114,13 @@ impl Place {
     }
 
     fn with(document: &[u8]) -> Self {
+        static TURN: Mutex<()> = Mutex::new(());
+        let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("keys.json");
         drop(Registry::init(&file, Options::default().shared(false)).unwrap()); // for its mode
         fs::write(&file, document).unwrap();
-        Self { folder, file }
+        Self { _turn, folder, file }
     }
 
     fn open(&self) -> Registry {

@@ -101,6 +101,10 @@ impl Opening {
         Ok(Self { id: file_id(&metadata), file, path: path.to_owned(), access, is_alone })
     }
 
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Reads what it says; or what is wrong with it.
     pub(super) fn read(&self) -> Result<Record, Error> {
         let mut bytes = Vec::new();

@@ -1,6 +1,6 @@
 //! Attaching to the state that all processes share which have one registry open.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -11,6 +11,7 @@ use super::index::{self, Entry, Name};
 use super::mapping::{COUNTERS, Mapping, Stamp, failed, unfit};
 use super::pieces::{Piece, Pieces};
 use super::sharing::Sharing;
+use super::sweep::sweep;
 use crate::error::{Error, ErrorKind};
 use crate::sync::atomics::AtomicU64;
 use crate::text::KeyId;
@@ -183,11 +184,12 @@ fn start(old: Option<Record>, dir: &Path, here: &Here, opening: &Opening) -> Res
             let _ = fs::remove_file(&old.path); // likewise
         }
     }
+    sweep(dir, is_file_name);
     let path = dir.join(file_name(identity));
     // Whoever comes after a death in the midst removes what the anchor names.
     let mut record = Record { boot: here.boot, identity, epoch, anchor: (0, 0), mapped: (0, 0), path: path.clone() };
     opening.write(&mut record)?;
-    let mapping = Mapping::create(&path, &here.stamp(identity), opening.access);
+    let mapping = Mapping::create(&path, opening.path(), &here.stamp(identity), opening.access);
     let mapping = mapping.map_err(|error| error.within(format_args!("its mapped file {path:?}")))?;
     record.mapped = mapping.id();
     let pieces = Pieces::mapped(mapping);
@@ -241,6 +243,13 @@ fn anchor_path(registry: &Path) -> PathBuf {
 
 fn file_name(identity: u128) -> String {
     format!("bpos-{identity:032x}")
+}
+
+fn is_file_name(name: &OsStr) -> bool {
+    let identity = name.to_str().and_then(|name| name.strip_prefix("bpos-"));
+    identity.is_some_and(|identity| {
+        u128::from_str_radix(identity, 16).is_ok_and(|identity| name == OsStr::new(&file_name(identity)))
+    })
 }
 
 /// The hash is the first 8 bytes of the SHA-256 of the identity (16 bytes) and the padded id (32).

@@ -7,7 +7,8 @@
 //! | 2 | the intent of the writer |
 //! | 3 | the mark: the first piece that was not taken yet |
 //! | 4, 5 | the counters |
-//! | 6 to 63 | zeros: room |
+//! | 6 to 38 | where its anchor was made: see [`super::sweep`] |
+//! | 39 to 63 | zeros: room |
 //!
 //! The size of the file is how much is reserved: it grows by zeros that are appended. Appending is whole, in the order of the
 //! kernel, and a death in its midst leaves only what is there. (An interrupted `fallocate` takes back what it covers, even
@@ -26,6 +27,7 @@ use std::ptr::{self, NonNull};
 use rustix::fs::OFlags;
 use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
 
+use super::sweep;
 use crate::error::{Error, ErrorKind};
 use crate::sync::atomics::{AtomicU64, Ordering};
 
@@ -33,7 +35,7 @@ use crate::sync::atomics::{AtomicU64, Ordering};
 pub(super) const HEADER_BYTES: usize = 4_096;
 
 /// The file's least size, and how much is reserved at first; later as much as there is, up to [`MOST_BYTES`] at a time.
-const LEAST_BYTES: u64 = 64 << 10;
+const LEAST_BYTES: usize = 64 << 10;
 const MOST_BYTES: u64 = 1 << 20;
 
 /// The version of the header, the pieces, the index and the blocks.
@@ -133,24 +135,25 @@ unsafe impl Sync for Mapping {}
 
 impl Mapping {
     /// Makes the file. Nothing is left of it if that fails.
-    pub(super) fn create(path: &Path, stamp: &Stamp, access: Access) -> Result<Self, Error> {
+    pub(super) fn create(path: &Path, anchor: &Path, stamp: &Stamp, access: Access) -> Result<Self, Error> {
         let file = options().create_new(true).mode(0o600).open(path);
         let file = file.map_err(failed("make"))?;
-        let made = Self::fill(path, file, stamp, access);
+        let made = Self::fill(path, file, anchor, stamp, access);
         if made.is_err() {
             let _ = std::fs::remove_file(path);
         }
         made
     }
 
-    fn fill(path: &Path, file: File, stamp: &Stamp, access: Access) -> Result<Self, Error> {
+    fn fill(path: &Path, file: File, anchor: &Path, stamp: &Stamp, access: Access) -> Result<Self, Error> {
         if let Some(group) = access.group {
             fchown(&file, None, Some(group)).map_err(failed("give to the group"))?;
             file.set_permissions(PermissionsExt::from_mode(0o660)).map_err(failed("open to the group"))?;
         }
-        for _ in 0..LEAST_BYTES / ZEROS.len() as u64 {
-            (&file).write_all(&ZEROS).map_err(failed("reserve memory for"))?;
-        }
+        // Whatever is written to it is appended.
+        let mut content = Vec::from(sweep::signed(anchor));
+        content.resize(LEAST_BYTES, 0);
+        (&file).write_all(&content).map_err(failed("reserve memory for"))?;
         let mapping = Self::of(path, file)?;
         let [magic, others @ ..] = &mapping.header().stamp;
         let [_, values @ ..] = stamp.words();
@@ -173,7 +176,7 @@ impl Mapping {
         if file_id(&metadata) != id {
             return Err(unfit("it is another file than the one that was made"));
         }
-        if metadata.len() < LEAST_BYTES {
+        if metadata.len() < LEAST_BYTES as u64 {
             return Err(unfit(format!("it has {} bytes: it was cut short", metadata.len())));
         }
         let mapping = Self::of(path, file)?;
@@ -241,7 +244,7 @@ impl Mapping {
     pub(super) fn reserve(&self, bytes: u64) -> Option<()> {
         self.with_file(|mut file, mut size| {
             while size < bytes {
-                let until = size + size.clamp(LEAST_BYTES, MOST_BYTES);
+                let until = size + size.clamp(LEAST_BYTES as u64, MOST_BYTES);
                 while size < until {
                     match file.write(&ZEROS) {
                         Ok(1..) => size = file.metadata().ok()?.len(),

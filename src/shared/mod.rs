@@ -2,7 +2,8 @@
 //!
 //! [`pieces`] hands it out, from the heap or from a mapped file. For a shared registry, [`anchor`] is the small file beside
 //! the registry that says which mapped file that is and who is in, [`mapping`] the mapped file, [`index`] finds the entry of
-//! a key in it, and [`attach`] brings them together. May use `sync`, `text` and `error`.
+//! a key in it, and [`attach`] brings them together, and [`sweep`] removes what is left
+//! of registries that are gone. May use `sync`, `text` and `error`.
 
 #![allow(dead_code, unused_imports)] // Until the registry and the decision use it.
 
@@ -12,6 +13,7 @@ mod index;
 mod mapping;
 pub(crate) mod pieces;
 mod sharing;
+mod sweep;
 
 pub(crate) use attach::{Shared, SharedOptions};
 pub(crate) use index::Entry;

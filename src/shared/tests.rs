@@ -677,3 +677,20 @@ fn the_offset_of_the_clock_is_read() {
         assert_eq!(super::attach::clock_offset_ns(offsets), ns);
     }
 }
+
+#[test]
+fn the_memory_of_a_registry_that_is_gone_is_given_back_when_another_is_started() {
+    let _turn = turn();
+    let [memory, gone, kept, new] = std::array::from_fn(|_| tempfile::tempdir().unwrap());
+    let start = |of: &TempDir| {
+        let options = SharedOptions { dir: memory.path().to_owned() };
+        Shared::attach(&of.path().join("keys.json"), &options).unwrap().path().to_owned()
+    };
+    let (of_gone, of_kept) = (start(&gone), start(&kept));
+    let others = memory.path().join(format!("bpos-{:032x}", 7));
+    fs::write(&others, [0; 4_096]).unwrap();
+    drop(gone);
+    let of_new = start(&new);
+    let exist = [of_gone, of_kept, others, of_new].map(|path| path.exists());
+    assert_eq!(exist, [false, true, true, true], "only that of the registry that is gone");
+}
