@@ -178,15 +178,9 @@ impl Usages {
         let mut keys = Vec::new();
         let mut look = |entry: Entry<'_>, is_settled| {
             let state = self.state_of(entry, false).map(|state| Standing::of(state.load(Ordering::Acquire)));
-            keys.extend(entry.id().zip(state).map(|(id, standing)| (id, Abandoned { standing, is_settled })));
+            let denied = entry.id().zip(state).filter(|(_, standing)| standing.denies());
+            keys.extend(denied.map(|(id, standing)| (id, Abandoned { standing, is_settled })));
         };
-        for (word, note) in notes(shared).filter(|(_, note)| note.owner != self.owner) {
-            let own = Note { owner: self.owner, ..note };
-            let after = if note.is_settled { own.word() } else { 0 };
-            if (note.is_settled || is_old(&note)) && exchanged(word, note.word(), after) {
-                shared.entry(note.piece).into_iter().for_each(|entry| look(entry, note.is_settled));
-            }
-        }
         let [.., more] = shared.intent();
         if Note::of(more.load(Ordering::Acquire)).is_some_and(|note| is_old(&note)) {
             more.store(0, Ordering::Release);
@@ -195,6 +189,13 @@ impl Usages {
                     look(entry, false);
                 }
             });
+        }
+        for (word, note) in notes(shared).filter(|(_, note)| note.owner != self.owner) {
+            let own = Note { owner: self.owner, ..note };
+            let after = if note.is_settled { own.word() } else { 0 };
+            if (note.is_settled || is_old(&note)) && exchanged(word, note.word(), after) {
+                shared.entry(note.piece).into_iter().for_each(|entry| look(entry, note.is_settled));
+            }
         }
         keys
     }
@@ -271,4 +272,98 @@ fn seconds(now_us: u64) -> u64 {
 
 fn exchanged(word: &AtomicU64, from: u64, to: u64) -> bool {
     word.compare_exchange(from, to, Ordering::AcqRel, Ordering::Acquire).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::shared::SharedOptions;
+
+    /// Two processes of one registry, with a key.
+    fn two() -> (tempfile::TempDir, [Usages; 2], KeyId) {
+        let folder = tempfile::tempdir().expect("there is a disk");
+        let options = SharedOptions { dir: folder.path().to_owned() };
+        let join =
+            || Usages::new(Some(Shared::attach(&folder.path().join("keys.json"), &options).expect("it is shared")));
+        let usages = [join(), join()];
+        (folder, usages, KeyId::new("key_1").expect("it is short"))
+    }
+
+    fn standing(usages: &Usages, id: &KeyId) -> Standing {
+        usages.of(&usages.open(), id).standing().expect("there is memory")
+    }
+
+    const REVOKED: Standing = Standing { is_revoked: true, is_disabled: false, revision: 0 };
+    const MINUTE_US: u64 = 60_000_000;
+
+    #[test]
+    fn what_one_denies_all_deny_until_it_is_taken_back() {
+        let (_folder, [one, other], id) = two();
+        one.deny(&id, REVOKED, true, 0).expect("there is memory");
+        assert_eq!(standing(&other, &id), REVOKED);
+        assert_eq!(standing(&other, &KeyId::new("key_2").expect("it is short")), Standing::default());
+        one.forget(&id);
+        one.allow(&id, Standing::default());
+        assert_eq!(standing(&other, &id), Standing::default());
+    }
+
+    /// A change of the same key by another process does not lift what this one is about to write.
+    #[test]
+    fn a_change_that_is_written_keeps_what_others_are_about_to_deny() {
+        let (_folder, [one, other], id) = two();
+        one.deny(&id, REVOKED, true, 0).expect("there is memory");
+        other.settle(&id, 7, Standing::default(), true).expect("there is memory");
+        assert_eq!(standing(&other, &id), Standing { revision: 7, ..REVOKED });
+        one.forget(&id);
+        other.settle(&id, 8, Standing::default(), true).expect("there is memory");
+        assert_eq!(standing(&one, &id), Standing { revision: 8, ..Standing::default() });
+        assert!(standing(&one, &id).is_newer_than(7) && !standing(&one, &id).is_newer_than(8));
+    }
+
+    #[test]
+    fn a_denial_is_taken_over_once_it_is_acknowledged_or_a_minute_old() {
+        let (_folder, [one, other], id) = two();
+        let taken_over = |now_us| other.take_over(now_us).iter().map(|(_, key)| key.is_settled).collect::<Vec<bool>>();
+        let none: [bool; 0] = [];
+        let at_us = 5 * MINUTE_US;
+        one.deny(&id, REVOKED, true, at_us).expect("there is memory");
+        assert_eq!(taken_over(at_us + MINUTE_US), none, "its change is under way, perhaps");
+        assert_eq!(taken_over(at_us - 1), none, "a time from before the note");
+        assert_eq!(taken_over(at_us + MINUTE_US + 1_000_000), [false]);
+        assert_eq!(taken_over(at_us + MINUTE_US + 1_000_000), none, "once");
+
+        one.deny(&id, REVOKED, true, at_us).expect("there is memory");
+        one.leave_denied(&id);
+        assert!(one.take_over(at_us).is_empty(), "its own");
+        assert_eq!(taken_over(at_us), [true]);
+        assert_eq!(taken_over(at_us), none, "it is that process's own now");
+        other.forget(&id);
+        assert!(one.take_over(9 * MINUTE_US).is_empty());
+    }
+
+    #[test]
+    fn more_denials_at_once_than_there_is_room_for_are_taken_over_too() {
+        let (_folder, [one, other], _) = two();
+        let ids: Vec<KeyId> = (0..20).filter_map(|n| KeyId::new(&format!("key_{n}"))).collect();
+        for id in &ids {
+            one.deny(id, REVOKED, true, 0).expect("there is memory");
+        }
+        assert!(other.take_over(MINUTE_US).is_empty());
+        let mut found: Vec<KeyId> = other.take_over(2 * MINUTE_US).into_iter().map(|(id, _)| id).collect();
+        found.sort_unstable_by_key(|id| id.as_str().to_owned());
+        let mut expected = ids;
+        expected.sort_unstable_by_key(|id| id.as_str().to_owned());
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn a_document_that_is_put_in_force_gives_each_key_its_standing() {
+        let (_folder, [one, other], id) = two();
+        one.advance(9);
+        one.settle(&id, 9, REVOKED, true).expect("there is memory");
+        assert_eq!(other.generation(), Some((9, 0)));
+        assert_eq!(one.restore(4, |_| Standing::default()), 1);
+        assert_eq!(other.generation(), Some((4, 1)));
+        assert_eq!(standing(&other, &id), Standing::default());
+    }
 }
