@@ -177,66 +177,68 @@ fn decide<T>(
     let Some(api_key) = ApiKey::parse_length(presented) else {
         return tell(deny(DenyReason::MalformedKey));
     };
-    registry.follow_others();
-    let Prepared { table, digest, is_alphanumeric, need } = prepare(registry, request, operation, path, api_key);
-    let lane = table.lane();
-    if !is_alphanumeric {
-        return tell(unproved(registry, lane, DenyReason::MalformedKey));
-    }
-    let Some(key) = table.find(&digest) else {
-        return tell(unproved(registry, lane, DenyReason::UnknownKey));
-    };
-    let deny = |reason, need: Option<Need>| proved(registry, lane, key, reason, need, 0);
-    let usage = registry.usage(key);
-    // What other processes say, before this one has read it.
-    let standing = usage.standing();
-    if key.is_revoked || standing.is_ok_and(|standing| standing.is_revoked) {
-        return tell(deny(DenyReason::RevokedKey, None));
-    }
-    if !key.record.enabled || standing.is_ok_and(|standing| standing.is_disabled) {
-        return tell(deny(DenyReason::DisabledKey, None));
-    }
-    if key.ends_at != i64::MAX && clock.unix_ms() >= key.ends_at {
-        return tell(deny(DenyReason::ExpiredKey, None));
-    }
-    if request.store.is_some_and(|store| !key.record.store.is(store)) {
-        return tell(deny(DenyReason::WrongStore, None));
-    }
-
-    // May it?
-    let Some(need) = need else {
-        return tell(deny(DenyReason::UnmappedRoute, None));
-    };
-    if !key.scopes.intersects(need.bit) {
-        return tell(deny(DenyReason::InsufficientScope, Some(need)));
-    }
-    if key.record.test_mode && need.writes {
-        return tell(deny(DenyReason::TestMode, Some(need)));
-    }
-
-    // Is there quota?
-    if standing.is_ok_and(|standing| standing.is_newer_than(registry.revision())) {
-        // It has changed since this began. If that cannot be read, it is denied.
+    loop {
         registry.follow_others();
-        return match standing.is_ok_and(|standing| standing.is_newer_than(registry.revision())) {
-            true => tell(unproved(registry, lane, DenyReason::Internal)),
-            false => decide(registry, request, operation, clock, tell),
+        let Prepared { table, digest, is_alphanumeric, need } = prepare(registry, request, operation, path, api_key);
+        let lane = table.lane();
+        if !is_alphanumeric {
+            return tell(unproved(registry, lane, DenyReason::MalformedKey));
+        }
+        let Some(key) = table.find(&digest) else {
+            return tell(unproved(registry, lane, DenyReason::UnknownKey));
         };
+        let deny = |reason, need: Option<Need>| proved(registry, lane, key, reason, need, 0);
+        let usage = registry.usage(key);
+        // What other processes say, before this one has read it.
+        let standing = usage.standing();
+        if key.is_revoked || standing.is_ok_and(|standing| standing.is_revoked) {
+            return tell(deny(DenyReason::RevokedKey, None));
+        }
+        if !key.record.enabled || standing.is_ok_and(|standing| standing.is_disabled) {
+            return tell(deny(DenyReason::DisabledKey, None));
+        }
+        if key.ends_at != i64::MAX && clock.unix_ms() >= key.ends_at {
+            return tell(deny(DenyReason::ExpiredKey, None));
+        }
+        if request.store.is_some_and(|store| !key.record.store.is(store)) {
+            return tell(deny(DenyReason::WrongStore, None));
+        }
+
+        // May it?
+        let Some(need) = need else {
+            return tell(deny(DenyReason::UnmappedRoute, None));
+        };
+        if !key.scopes.intersects(need.bit) {
+            return tell(deny(DenyReason::InsufficientScope, Some(need)));
+        }
+        if key.record.test_mode && need.writes {
+            return tell(deny(DenyReason::TestMode, Some(need)));
+        }
+
+        // Is there quota?
+        if standing.is_ok_and(|standing| standing.is_newer_than(registry.revision())) {
+            // It has changed since this began. If that cannot be read, it is denied.
+            registry.follow_others();
+            if standing.is_ok_and(|standing| standing.is_newer_than(registry.revision())) {
+                return tell(unproved(registry, lane, DenyReason::Internal));
+            }
+            continue;
+        }
+        let limit = u32::from(key.record.rate_limit);
+        return tell(match usage.admit(limit, clock) {
+            Ok(Verdict::Admitted { remaining, frees_in_us }) => {
+                let (scope, reset_s) = (Some(need.scope), whole_seconds(frees_in_us));
+                Outcome { key: Some(&key.record), scope, limit, remaining, reset_s, ..Outcome::default() }
+            }
+            Ok(Verdict::Refused { wait_us }) => {
+                let denied = proved(registry, lane, key, DenyReason::RateLimited, Some(need), whole_seconds(wait_us));
+                Outcome { limit, ..denied }
+            }
+            Ok(Verdict::Outgrown | Verdict::OutOfTime | Verdict::Damaged) | Err(_) => {
+                unproved(registry, lane, DenyReason::Internal)
+            }
+        });
     }
-    let limit = u32::from(key.record.rate_limit);
-    tell(match usage.admit(limit, clock) {
-        Ok(Verdict::Admitted { remaining, frees_in_us }) => {
-            let (scope, reset_s) = (Some(need.scope), whole_seconds(frees_in_us));
-            Outcome { key: Some(&key.record), scope, limit, remaining, reset_s, ..Outcome::default() }
-        }
-        Ok(Verdict::Refused { wait_us }) => {
-            let denied = proved(registry, lane, key, DenyReason::RateLimited, Some(need), whole_seconds(wait_us));
-            Outcome { limit, ..denied }
-        }
-        Ok(Verdict::Outgrown | Verdict::OutOfTime | Verdict::Damaged) | Err(_) => {
-            unproved(registry, lane, DenyReason::Internal)
-        }
-    })
 }
 
 /// What the checks from the malformed key on need.

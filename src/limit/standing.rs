@@ -69,7 +69,7 @@ impl Standing {
 
 impl Usage<'_> {
     /// What other processes say of the key; nothing if it is not shared.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn standing(self) -> Result<Standing, NoLog> {
         match self.state()? {
             Some(state) => Ok(Standing::of(state.load(Ordering::Acquire))),

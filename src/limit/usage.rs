@@ -152,7 +152,7 @@ impl<'a> Usage<'a> {
         self.apart(&self.account.apart()).admit_here(limit, clock)
     }
 
-    #[inline]
+    #[inline(always)]
     fn admit_here(self, limit: u32, clock: &impl Clock) -> Result<Verdict, NoLog> {
         let (pieces, is_shared) = (self.pieces(), self.shared.is_some());
         let mut log = self.last().map_or_else(|| self.first(), Ok)?;
@@ -252,7 +252,7 @@ impl<'a> Usage<'a> {
     }
 
     /// The first log, which is made at first use.
-    #[inline]
+    #[inline(always)]
     fn first(self) -> Result<Log<'a>, NoLog> {
         let block = match self.account.block.load(Ordering::Acquire) {
             0 => self.find_block(true).ok_or(NoLog)?,
@@ -262,13 +262,13 @@ impl<'a> Usage<'a> {
     }
 
     /// The last log, if this version has seen it.
-    #[inline]
+    #[inline(always)]
     fn last(self) -> Option<Log<'a>> {
         Log::at(self.pieces(), Some(self.account.last.load(Ordering::Acquire)).filter(|link| *link != 0)?)
     }
 
     /// The state word of the key, if it is shared.
-    #[inline]
+    #[inline(always)]
     pub(super) fn state(self) -> Result<Option<&'a AtomicU64>, NoLog> {
         if self.shared.is_none() {
             return Ok(None);
@@ -276,7 +276,7 @@ impl<'a> Usage<'a> {
         self.first().map(|log| Some(log.state))
     }
 
-    #[inline]
+    #[inline(always)]
     fn pieces(self) -> &'a Pieces {
         self.shared.map_or(self.own, Shared::pieces)
     }
@@ -369,7 +369,7 @@ struct Log<'a> {
 }
 
 impl<'a> Log<'a> {
-    #[inline]
+    #[inline(always)]
     fn at(pieces: &'a Pieces, link: Link) -> Option<Self> {
         let slots = SLOTS.get((link >> PIECE_BITS) as usize)?;
         match pieces.get(link & ((1 << PIECE_BITS) - 1), lines(*slots) as usize)? {

@@ -82,6 +82,7 @@ impl Window<'_> {
     ///
     /// `now` is read after the log. If the log looks full, `coarse_now` comes first: two times around the exact one, from a
     /// cheap reading of the same clock. It may refuse; only `now` admits.
+    #[inline(always)]
     pub(crate) fn admit(
         self,
         limit: u32,
@@ -167,6 +168,7 @@ impl Window<'_> {
     }
 
     /// A view in which `next` was still to be committed, unless the log is sealed. `None` after so many tries.
+    #[inline(always)]
     fn state(self, room: u32, tries: &mut impl Iterator) -> Option<State> {
         loop {
             tries.next()?;

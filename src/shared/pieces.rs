@@ -116,7 +116,7 @@ impl Pieces {
     }
 
     /// The words of a piece that was taken. Another number may give `None`, or memory that others use too.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn get(&self, piece: Piece, lines: usize) -> Option<&[AtomicU64]> {
         let (chunk, size, at) = place(piece)?;
         if at as usize + lines > size as usize {

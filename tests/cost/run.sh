@@ -42,7 +42,7 @@ gcc -std=c99 -O2 -Wall -Wextra -pedantic -Werror -Iinclude tests/cost/cost.c -o 
 options=(--tool=callgrind --instr-atstart=no --toggle-collect='bpos_authorize*'
     --cache-sim=yes --I1=32768,8,64 --D1=32768,8,64 --LL=1048576,16,64
     --compress-strings=no --callgrind-out-file="$out/counts")
-valgrind "${options[@]}" "$out/cost" "$out/document.json" >"$out/said" 2>&1 || { cat "$out/said"; exit 1; }
+valgrind "${options[@]}" "$out/cost" "$out/document.json" "{\"shared\": {\"dir\": \"$out\"}}" >"$out/said" 2>&1 || { cat "$out/said"; exit 1; }
 
 dumps=()
 while [ -e "$out/counts.$((${#dumps[@]} + 1))" ]; do
