@@ -540,10 +540,31 @@ static int has_changed(bpos_registry *registry) {
     return changed;
 }
 
-/* What one handle writes, another one sees: when it is asked to look, and before it changes something itself. */
+#define UNSHARED "{\"shared\": false}"
+
+/* Handles of one file count together, and a change through one is in force in all: as in different processes. */
+static void check_sharing(const char *path) {
+    bpos_registry *one = open_file(path, NULL), *two = open_file(path, "{\"shared\": true, \"read_only\": true}");
+    const key made = create(one, "{\"name\": \"Shared\", \"store\": \"" STORE
+                                 "\", \"scopes\": [\"products:read\"], \"rate_limit\": 4}");
+    bpos_decision decision = new_decision();
+    int i, admitted = 0;
+    for (i = 0; i < 10; i++) {
+        admitted += bpos_authorize(i % 2 ? one : two, made.secret, strlen(made.secret), TEXT(STORE), TEXT("GET"),
+                                   TEXT("/api/v1/products"), &decision) == 200;
+    }
+    CHECK(admitted == 4 && decision.reason == BPOS_REASON_RATE_LIMITED);
+    GIVES(BPOS_OK, bpos_key_revoke(one, made.id, strlen(made.id), &error));
+    CHECK(is(get(two, made.secret, 0), REVOKED));
+    bpos_registry_close(one);
+    bpos_registry_close(two);
+}
+
+/* What one handle writes, another one that shares nothing sees: when it is asked to look, and before it changes something
+ * itself. */
 static void check_two_handles(const char *path) {
-    bpos_registry *one = open_file(path, NULL), *two = open_file(path, NULL);
-    bpos_registry *reader = open_file(path, "{\"read_only\": true}");
+    bpos_registry *one = open_file(path, UNSHARED), *two = open_file(path, UNSHARED);
+    bpos_registry *reader = open_file(path, "{\"read_only\": true, \"shared\": false}");
     key made, other;
     moment_us += MINUTE_US;
     CHECK(!has_changed(one) && !has_changed(two));
@@ -574,7 +595,7 @@ static void check_two_handles(const char *path) {
 
 /* The folder is somewhere else while changes are made: what grants is refused, what takes away is in force. */
 static void check_not_durable(const char *folder, const char *path) {
-    bpos_registry *registry = open_file(path, NULL), *other = open_file(path, NULL);
+    bpos_registry *registry = open_file(path, UNSHARED), *other = open_file(path, UNSHARED);
     static const char spec[] =
         "{\"name\": \"n\", \"store\": \"" STORE "\", \"scopes\": [\"products:read\"], \"rate_limit\": 10}";
     const key kept = create(registry, spec), revoked = create(registry, spec), disabled = create(registry, spec);
@@ -775,6 +796,7 @@ static void check_file(const char *folder) {
     registry = open_file(path, NULL);
     check_life(registry);
     bpos_registry_close(registry);
+    check_sharing(path);
     check_two_handles(path);
     check_not_durable(folder, path);
     check_waiting(path);

@@ -71,7 +71,7 @@ run() { # PROGRAM COMMAND...
     shift
     case $program in
     vectors) "$@" <"$out/vectors" ;;
-    threads) "$@" "$out/keys.json" ;;
+    threads) "$@" "$(mktemp -d "$out/folder.XXXXXX")/keys.json" ;;
     keys) "$@" "$(mktemp -d "$out/folder.XXXXXX")" ;;
     *) "$@" ;;
     esac
