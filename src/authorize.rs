@@ -164,10 +164,8 @@ fn decide<T>(
     let deny = |reason| unproved(registry, registry.read().lane(), reason);
 
     // Who is it?
-    let (path, query) = match memchr::memchr(b'?', request.target) {
-        Some(mark) => request.target.split_at(mark),
-        None => (request.target, &[][..]),
-    };
+    let mark = memchr::memchr(b'?', request.target).unwrap_or(request.target.len());
+    let (path, query) = request.target.split_at(mark);
     if in_query(query) {
         return tell(deny(DenyReason::KeyInUrl));
     }
@@ -188,13 +186,12 @@ fn decide<T>(
             return tell(unproved(registry, lane, DenyReason::UnknownKey));
         };
         let deny = |reason, need: Option<Need>| proved(registry, lane, key, reason, need, 0);
-        let usage = registry.usage(key);
-        // What other processes say, before this one has read it.
-        let standing = usage.standing();
-        if key.is_revoked || standing.is_ok_and(|standing| standing.is_revoked) {
+        // What other processes say, before this one has read it. Without memory for that, nothing is admitted.
+        let standing = registry.usage(key).standing().unwrap_or_default();
+        if key.is_revoked || standing.is_revoked {
             return tell(deny(DenyReason::RevokedKey, None));
         }
-        if !key.record.enabled || standing.is_ok_and(|standing| standing.is_disabled) {
+        if !key.record.enabled || standing.is_disabled {
             return tell(deny(DenyReason::DisabledKey, None));
         }
         if key.ends_at != i64::MAX && clock.unix_ms() >= key.ends_at {
@@ -216,28 +213,34 @@ fn decide<T>(
         }
 
         // Is there quota?
-        if standing.is_ok_and(|standing| standing.is_newer_than(registry.revision())) {
+        if standing.is_newer_than(registry.revision()) {
             // It has changed since this began. If that cannot be read, it is denied.
             registry.follow_others();
-            if standing.is_ok_and(|standing| standing.is_newer_than(registry.revision())) {
+            if standing.is_newer_than(registry.revision()) {
                 return tell(unproved(registry, lane, DenyReason::Internal));
             }
             continue;
         }
-        let limit = u32::from(key.record.rate_limit);
-        return tell(match usage.admit(limit, clock) {
-            Ok(Verdict::Admitted { remaining, frees_in_us }) => {
-                let (scope, reset_s) = (Some(need.scope), whole_seconds(frees_in_us));
-                Outcome { key: Some(&key.record), scope, limit, remaining, reset_s, ..Outcome::default() }
-            }
-            Ok(Verdict::Refused { wait_us }) => {
-                let denied = proved(registry, lane, key, DenyReason::RateLimited, Some(need), whole_seconds(wait_us));
-                Outcome { limit, ..denied }
-            }
-            Ok(Verdict::Outgrown | Verdict::OutOfTime | Verdict::Damaged) | Err(_) => {
-                unproved(registry, lane, DenyReason::Internal)
-            }
-        });
+        return tell(spend(registry, lane, key, need, clock));
+    }
+}
+
+/// Counts the request, if the key has quota.
+#[inline(always)]
+fn spend<'a>(registry: &'a Registry, lane: usize, key: &'a Credential, need: Need, clock: &impl Clock) -> Outcome<'a> {
+    let limit = u32::from(key.record.rate_limit);
+    match registry.usage(key).admit(limit, clock) {
+        Ok(Verdict::Admitted { remaining, frees_in_us }) => {
+            let (scope, reset_s) = (Some(need.scope), whole_seconds(frees_in_us));
+            Outcome { key: Some(&key.record), scope, limit, remaining, reset_s, ..Outcome::default() }
+        }
+        Ok(Verdict::Refused { wait_us }) => {
+            let denied = proved(registry, lane, key, DenyReason::RateLimited, Some(need), whole_seconds(wait_us));
+            Outcome { limit, ..denied }
+        }
+        Ok(Verdict::Outgrown | Verdict::OutOfTime | Verdict::Damaged) | Err(_) => {
+            unproved(registry, lane, DenyReason::Internal)
+        }
     }
 }
 

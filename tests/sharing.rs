@@ -390,6 +390,19 @@ fn an_older_file_is_what_it_says_to_the_first_that_opens_it() {
 
 // ---- Where it cannot be shared ----
 
+/// Whoever opens it now counts apart from those who have it open, and nobody hears of the others' changes.
+#[test]
+fn a_change_is_refused_once_others_would_not_hear_of_it() {
+    let place = Place::new();
+    let registry = place.open();
+    fs::remove_file(place.folder.path().join("keys.json.shared")).unwrap();
+    let error = registry.enable("key_1").unwrap_err();
+    assert!(error.to_string().contains("somebody removed or replaced the file NAME.shared"), "{error}");
+    assert_eq!(registry.revoke("key_1").unwrap_err().kind(), ErrorKind::NotDurable);
+    assert_eq!(says(&registry, &secret(1)), Err(DenyReason::RevokedKey));
+    assert_eq!(says(&registry, &secret(2)), Ok(()));
+}
+
 #[test]
 fn who_cannot_share_is_told_how_not_to() {
     let place = Place::new();

@@ -10,9 +10,9 @@
 //!
 //! A wrong word can deny a request. It cannot admit one.
 
-use super::usage::{NoLog, Usage, Usages};
+use super::usage::{NoLog, OWNERS, Usage, Usages};
 use crate::shared::pieces::Piece;
-use crate::shared::{Entry, Shared};
+use crate::shared::{Entry, SharedState};
 use crate::sync::atomics::{AtomicU64, Ordering};
 use crate::text::KeyId;
 
@@ -63,7 +63,7 @@ impl Standing {
     }
 
     fn flags(self) -> u64 {
-        u64::from(self.is_revoked) * REVOKED | u64::from(self.is_disabled) * DISABLED
+        (u64::from(self.is_revoked) * REVOKED) | (u64::from(self.is_disabled) * DISABLED)
     }
 }
 
@@ -88,7 +88,12 @@ impl Usages {
 
     /// Whether no other process had the registry open when this one did.
     pub(crate) fn was_alone(&self) -> bool {
-        self.shared().is_some_and(Shared::was_alone)
+        self.shared().is_some_and(SharedState::was_alone)
+    }
+
+    /// Whether whoever opens the registry now shares with this process.
+    pub(crate) fn is_found(&self) -> bool {
+        self.shared().is_none_or(SharedState::is_in_place)
     }
 
     /// A change is on disk.
@@ -103,7 +108,7 @@ impl Usages {
         let Some(shared) = self.shared() else { return 0 };
         shared.generation().store(revision, Ordering::Release);
         shared.each(|entry| {
-            if let (Some(id), Some(state)) = (entry.id(), self.state_of(entry, false)) {
+            if let (Some(id), Some(state)) = (shared.id_of(entry), self.state_of(entry, false)) {
                 state.store(standing_of(&id).word(), Ordering::Release);
             }
         });
@@ -178,7 +183,7 @@ impl Usages {
         let mut keys = Vec::new();
         let mut look = |entry: Entry<'_>, is_settled| {
             let state = self.state_of(entry, false).map(|state| Standing::of(state.load(Ordering::Acquire)));
-            let denied = entry.id().zip(state).filter(|(_, standing)| standing.denies());
+            let denied = shared.id_of(entry).zip(state).filter(|(_, standing)| standing.denies());
             keys.extend(denied.map(|(id, standing)| (id, Abandoned { standing, is_settled })));
         };
         let [.., more] = shared.intent();
@@ -235,7 +240,7 @@ struct Note {
 const PATIENCE_S: u64 = 60;
 
 const OWNER_AT: u32 = 32;
-const SETTLED_AT: u32 = OWNER_AT + u16::BITS - 1;
+const SETTLED_AT: u32 = OWNER_AT + OWNERS.trailing_zeros();
 const TIME_AT: u32 = SETTLED_AT + 1;
 const TIME_BITS: u32 = u64::BITS - TIME_AT;
 
@@ -258,10 +263,7 @@ impl Note {
     }
 }
 
-/// How many numbers there are for the owners of notes.
-pub(super) const OWNERS: u16 = 1 << (SETTLED_AT - OWNER_AT);
-
-fn notes(shared: &Shared) -> impl Iterator<Item = (&AtomicU64, Note)> {
+fn notes(shared: &SharedState) -> impl Iterator<Item = (&AtomicU64, Note)> {
     let words = shared.intent().iter().take(NAMED);
     words.filter_map(|word| Note::of(word.load(Ordering::Acquire)).map(|note| (word, note)))
 }
@@ -283,8 +285,9 @@ mod tests {
     fn two() -> (tempfile::TempDir, [Usages; 2], KeyId) {
         let folder = tempfile::tempdir().expect("there is a disk");
         let options = SharedOptions { dir: folder.path().to_owned() };
-        let join =
-            || Usages::new(Some(Shared::attach(&folder.path().join("keys.json"), &options).expect("it is shared")));
+        let join = || {
+            Usages::new(Some(SharedState::attach(&folder.path().join("keys.json"), &options).expect("it is shared")))
+        };
         let usages = [join(), join()];
         (folder, usages, KeyId::new("key_1").expect("it is short"))
     }

@@ -7,12 +7,11 @@
 
 use std::sync::atomic::AtomicU32;
 
-use super::standing::OWNERS;
 use super::tally::{self, CELLS, Tally};
 use super::window::{Verdict, Window};
 use crate::clock::Clock;
 use crate::decision::{DENY_REASONS, DenyReason};
-use crate::shared::Shared;
+use crate::shared::SharedState;
 use crate::shared::pieces::{LINE, Piece, Pieces};
 use crate::sync::atomics::{AtomicU64, Ordering};
 use crate::text::KeyId;
@@ -22,7 +21,7 @@ pub(crate) struct Usages {
     /// Memory of this process.
     own: Pieces,
     /// Where the keys' blocks are, if all processes share them.
-    shared: Option<Shared>,
+    shared: Option<SharedState>,
     /// A number of this registry, for its notes in shared memory.
     pub(super) owner: u16,
     /// A tally of denials that are not attributable to a key.
@@ -49,7 +48,7 @@ pub(crate) struct Account {
 #[derive(Clone, Copy)]
 pub(crate) struct Usage<'a> {
     own: &'a Pieces,
-    shared: Option<&'a Shared>,
+    shared: Option<&'a SharedState>,
     gathered: Option<Piece>,
     account: &'a Account,
     id: &'a KeyId,
@@ -65,7 +64,7 @@ pub(crate) struct NoLog;
 
 impl Usages {
     /// Of this process alone, or of all that share.
-    pub(crate) fn new(shared: Option<Shared>) -> Self {
+    pub(crate) fn new(shared: Option<SharedState>) -> Self {
         let own = Pieces::default();
         let (unproved, gathered) = (own.take(TALLY), own.take(GATHERING));
         // Two with one number would hinder each other only if one died in the midst of a change.
@@ -75,7 +74,7 @@ impl Usages {
         Self { own, shared, owner, unproved, gathered, next: AtomicU32::new(0) }
     }
 
-    pub(super) fn shared(&self) -> Option<&Shared> {
+    pub(super) fn shared(&self) -> Option<&SharedState> {
         self.shared.as_ref()
     }
 
@@ -118,6 +117,8 @@ impl Usages {
     }
 }
 
+/// How many numbers there are for registries that share.
+pub(super) const OWNERS: u16 = 1 << 15;
 /// The words of a line.
 const WORDS: u32 = 8;
 /// The lines of a tally.
@@ -278,7 +279,7 @@ impl<'a> Usage<'a> {
 
     #[inline(always)]
     fn pieces(self) -> &'a Pieces {
-        self.shared.map_or(self.own, Shared::pieces)
+        self.shared.map_or(self.own, SharedState::pieces)
     }
 
     /// What is counted by callers' clocks, of a key that is shared.

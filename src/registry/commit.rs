@@ -66,7 +66,10 @@ impl Registry {
         let _turn = writer.turn();
         let lock = file::lock(path, deadline, &writer.held);
         let _file = writer.file();
-        let ready = lock.and_then(|lock| self.catch_up_all(path).map(|()| lock));
+        let ready = lock.and_then(|lock| {
+            self.check_shared().map_err(|error| error.within(format_args!("{path:?}")))?;
+            self.catch_up_all(path).map(|()| lock)
+        });
         if ready.is_ok() {
             self.take_over_denials(&mut self.state());
         }

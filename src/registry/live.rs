@@ -8,7 +8,6 @@ use parking_lot::MutexGuard;
 
 use super::file;
 use super::ids::unknown;
-use super::sharing::or_alone;
 use super::state::{State, build};
 use super::table::{Credential, Table};
 use super::writer::Writer;
@@ -20,7 +19,7 @@ use crate::json::policy;
 use crate::key::{Hint, KeyRecord, KeyUsage, Record};
 use crate::limit::{Account, Counts, Usage, Usages};
 use crate::policy::{Policy, Scope};
-use crate::shared::{Shared as SharedState, SharedOptions, Sharing};
+use crate::shared::{SharedOptions, SharedState, Sharing, or_alone};
 use crate::sync::hazard::{Reading, Shared};
 use crate::text::{KeyId, Store};
 

@@ -45,11 +45,6 @@ impl Drop for Changing {
     }
 }
 
-/// An error of what only a process needs that shares.
-pub(super) fn or_alone(error: Error) -> Error {
-    error.with_hint("or say \"shared\": false, and this process counts alone")
-}
-
 impl Standing {
     fn of_record(record: Option<&Record>) -> Self {
         match record {
@@ -131,6 +126,16 @@ impl Registry {
             }
             std::thread::sleep(PAUSE);
         }
+    }
+
+    /// Refuses a change that not every process would hear of.
+    pub(super) fn check_shared(&self) -> Result<(), Error> {
+        if self.usages.is_found() {
+            return Ok(());
+        }
+        let message = "somebody removed or replaced the file NAME.shared, so that processes that open the registry now would count \
+                       apart: restart all that have it open";
+        Err(Error::new(ErrorKind::Io, message))
     }
 
     /// Puts in force what the file says; even an older document, if another process did so by force. This thread has the file

@@ -8,7 +8,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::anchor::{Anchor, Opening, Record};
 use super::index::{self, Entry, Name};
-use super::mapping::{COUNTERS, Mapping, Stamp, failed, unfit};
+use super::mapping::{Mapping, Stamp, failed, unfit};
 use super::pieces::{Piece, Pieces};
 use super::sharing::Sharing;
 use super::sweep::sweep;
@@ -40,8 +40,13 @@ impl SharedOptions {
     }
 }
 
+/// An error of what only a process needs that shares.
+pub(crate) fn or_alone(error: Error) -> Error {
+    error.with_hint("or say \"shared\": false, and this process counts alone")
+}
+
 /// The state that processes share. A process that is forked shares it too.
-pub(crate) struct Shared {
+pub(crate) struct SharedState {
     // Unmapped before the anchor is left.
     pieces: Pieces,
     anchor: Anchor,
@@ -49,12 +54,11 @@ pub(crate) struct Shared {
     was_alone: bool,
 }
 
-impl Shared {
+impl SharedState {
     /// Attaches to the state of a registry, or starts it if nobody is in. The caller holds the registry's own lock.
     pub(crate) fn attach(registry: &Path, options: &SharedOptions) -> Result<Self, Error> {
         let path = anchor_path(registry);
-        let hint = "or say \"shared\": false, and this process counts alone";
-        attach(&path, options).map_err(|error| error.with_hint(hint).within(format_args!("the shared state {path:?}")))
+        attach(&path, options).map_err(|error| or_alone(error).within(format_args!("the shared state {path:?}")))
     }
 
     /// Whether nobody else was in.
@@ -87,13 +91,15 @@ impl Shared {
         self.mapping().intent()
     }
 
-    pub(crate) fn counters(&self) -> &[AtomicU64; COUNTERS] {
-        self.mapping().counters()
-    }
-
     /// The entry of a key, made if it must be. `None` if there is none, no memory for one, or damage in its way.
     pub(crate) fn find(&self, id: &KeyId, make: bool) -> Option<Entry<'_>> {
         index::find(&self.pieces, &name(self.record.identity, id), make)
+    }
+
+    /// The key of an entry.
+    pub(crate) fn id_of(&self, entry: Entry<'_>) -> Option<KeyId> {
+        let bytes = entry.name().id.map(u64::to_le_bytes);
+        KeyId::new(std::str::from_utf8(bytes.as_flattened()).ok()?.trim_end_matches('\0'))
     }
 
     /// The entries of all keys, in no order.
@@ -102,21 +108,25 @@ impl Shared {
     }
 
     /// A number that no other shared state has.
+    #[cfg(test)]
     pub(crate) fn identity(&self) -> u128 {
         self.record.identity
     }
 
     /// How often the registry's shared state was started on this machine.
+    #[cfg(test)]
     pub(crate) fn epoch(&self) -> u64 {
         self.record.epoch
     }
 
     /// The mapped file.
+    #[cfg(test)]
     pub(crate) fn path(&self) -> &Path {
         self.mapping().path()
     }
 
     /// How many bytes are reserved; 0 if that is not known.
+    #[cfg(test)]
     pub(crate) fn size(&self) -> u64 {
         self.mapping().size().unwrap_or(0)
     }
@@ -131,7 +141,7 @@ impl Shared {
     }
 }
 
-fn attach(path: &Path, options: &SharedOptions) -> Result<Shared, Error> {
+fn attach(path: &Path, options: &SharedOptions) -> Result<SharedState, Error> {
     let SharedOptions { dir } = options;
     if dir.to_str().is_none_or(|dir| dir.contains(char::is_control)) {
         return Err(Error::new(ErrorKind::InvalidArgument, format!("shared.dir {dir:?} is not plain text")));
@@ -154,7 +164,7 @@ fn attach(path: &Path, options: &SharedOptions) -> Result<Shared, Error> {
         }
     };
     let was_alone = opening.is_alone;
-    Ok(Shared { pieces, anchor: opening.enter()?, record, was_alone })
+    Ok(SharedState { pieces, anchor: opening.enter()?, record, was_alone })
 }
 
 /// The state that the anchor leads to.

@@ -19,7 +19,6 @@
 
 use super::pieces::{LINE, Piece, Pieces};
 use crate::sync::atomics::{AtomicU64, Ordering};
-use crate::text::KeyId;
 
 /// The root's node: the first piece of all.
 pub(crate) const ROOT: Piece = 1;
@@ -74,17 +73,6 @@ impl<'a> Entry<'a> {
     pub(crate) fn block(&self) -> &'a AtomicU64 {
         let [_, _, _, _, _, block, ..] = self.words;
         block
-    }
-
-    /// The number of that word among all words of the pieces.
-    pub(crate) fn block_word(&self) -> u64 {
-        u64::from(self.piece) * LINE as u64 + 5
-    }
-
-    /// The key's id.
-    pub(crate) fn id(&self) -> Option<KeyId> {
-        let bytes: Vec<u8> = self.name().id.iter().flat_map(|word| word.to_le_bytes()).collect();
-        KeyId::new(std::str::from_utf8(&bytes).ok()?.trim_end_matches('\0'))
     }
 
     pub(crate) fn name(&self) -> Name {

@@ -151,8 +151,8 @@ impl Mapping {
             file.set_permissions(PermissionsExt::from_mode(0o660)).map_err(failed("open to the group"))?;
         }
         // Whatever is written to it is appended.
-        let mut content = Vec::from(sweep::signed(anchor));
-        content.resize(LEAST_BYTES, 0);
+        let mut content = vec![0; LEAST_BYTES];
+        sweep::sign(&mut content, anchor);
         (&file).write_all(&content).map_err(failed("reserve memory for"))?;
         let mapping = Self::of(path, file)?;
         let [magic, others @ ..] = &mapping.header().stamp;
@@ -217,16 +217,13 @@ impl Mapping {
         &self.header().intent
     }
 
-    pub(crate) fn counters(&self) -> &[AtomicU64; COUNTERS] {
-        &self.header().counters
-    }
-
     /// The first piece that was not taken yet.
     pub(super) fn end(&self) -> &AtomicU64 {
         let [end, ..] = &self.header().mark;
         end
     }
 
+    #[cfg(test)]
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }

@@ -5,8 +5,6 @@
 //! a key in it, and [`attach`] brings them together, and [`sweep`] removes what is left
 //! of registries that are gone. May use `sync`, `text` and `error`.
 
-#![allow(dead_code, unused_imports)] // Until the registry and the decision use it.
-
 mod anchor;
 mod attach;
 mod index;
@@ -15,7 +13,7 @@ pub(crate) mod pieces;
 mod sharing;
 mod sweep;
 
-pub(crate) use attach::{Shared, SharedOptions};
+pub(crate) use attach::{SharedOptions, SharedState, or_alone};
 pub(crate) use index::Entry;
 pub use sharing::Sharing;
 

@@ -14,8 +14,6 @@ use std::path::Path;
 
 use rustix::fs::OFlags;
 
-use super::mapping::HEADER_BYTES;
-
 /// Where in the header: behind the lines that have other uses. Eight bytes, and the path padded with zeros.
 const AT: usize = 6 * 64;
 const BYTES: usize = 8 + 2_048;
@@ -23,16 +21,14 @@ const BYTES: usize = 8 + 2_048;
 /// How many files of a folder are looked at.
 const MOST: usize = 10_000;
 
-/// The header of a new mapped file, which notes where its anchor is. A path that is too long is not noted, so that file is
-/// never removed.
-pub(super) fn signed(anchor: &Path) -> [u8; HEADER_BYTES] {
-    let mut header = [0; HEADER_BYTES];
+/// Notes in the content of a new mapped file where its anchor is. A path that is too long is not noted, so that file is never
+/// removed.
+pub(super) fn sign(content: &mut [u8], anchor: &Path) {
     let path = anchor.as_os_str().as_bytes();
     if let Some(namespace) = mount_namespace().filter(|_| path.len() < BYTES - 8) {
         let bytes = namespace.to_le_bytes().into_iter().chain(path.iter().copied());
-        header.iter_mut().skip(AT).zip(bytes).for_each(|(byte, value)| *byte = value);
+        content.iter_mut().skip(AT).zip(bytes).for_each(|(byte, value)| *byte = value);
     }
-    header
 }
 
 /// Removes the files in a folder whose anchors are gone. `is_ours` tells the names of mapped files.

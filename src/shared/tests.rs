@@ -27,7 +27,7 @@ use tempfile::TempDir;
 use super::anchor::Opening;
 use super::index::{self, Name};
 use super::pieces::Pieces;
-use super::{Shared, SharedOptions};
+use super::{SharedOptions, SharedState};
 use crate::error::{Error, ErrorKind};
 use crate::sync::atomics::Ordering;
 use crate::text::KeyId;
@@ -56,7 +56,7 @@ impl Place {
         options(self.folder.path())
     }
 
-    fn attach(&self) -> Result<Shared, Error> {
+    fn attach(&self) -> Result<SharedState, Error> {
         attach(self.folder.path())
     }
 
@@ -94,8 +94,8 @@ fn options(folder: &Path) -> SharedOptions {
     SharedOptions { dir: folder.join("memory") }
 }
 
-fn attach(folder: &Path) -> Result<Shared, Error> {
-    Shared::attach(&folder.join("keys.json"), &options(folder))
+fn attach(folder: &Path) -> Result<SharedState, Error> {
+    SharedState::attach(&folder.join("keys.json"), &options(folder))
 }
 
 fn id(number: u64) -> KeyId {
@@ -117,19 +117,17 @@ fn what_one_writes_another_reads() {
     assert_eq!((one.identity(), one.epoch(), one.path()), (other.identity(), 1, other.path()));
     one.generation().store(7, Ordering::Relaxed);
     one.intent()[7].store(8, Ordering::Relaxed);
-    one.counters()[15].store(9, Ordering::Relaxed);
     assert_eq!(other.generation().load(Ordering::Relaxed), 7);
     assert_eq!(other.intent()[7].load(Ordering::Relaxed), 8);
-    assert_eq!(other.counters()[15].load(Ordering::Relaxed), 9);
+    one.restored().store(9, Ordering::Relaxed);
+    assert_eq!(other.restored().load(Ordering::Relaxed), 9);
 
     assert!(other.find(&id(1), false).is_none());
     let entry = one.find(&id(1), true).unwrap();
     entry.block().store(10, Ordering::Relaxed);
     let found = other.find(&id(1), false).unwrap();
     assert_eq!((found.piece, found.block().load(Ordering::Relaxed)), (entry.piece, 10));
-    let word = found.block_word();
-    let line = other.pieces().get(u32::try_from(word / 8).unwrap(), 1).unwrap();
-    assert_eq!(line[word as usize % 8].load(Ordering::Relaxed), 10);
+    assert_eq!((other.entry(found.piece).unwrap().name(), other.id_of(found)), (entry.name(), Some(id(1))));
 }
 
 #[test]
@@ -504,7 +502,7 @@ fn a_copy_of_an_anchor_starts_its_own_state_and_leaves_the_others_alone() {
     let shared = place.attach().unwrap();
     let copy = tempfile::tempdir().unwrap();
     fs::copy(place.anchor(), copy.path().join("keys.json.shared")).unwrap();
-    let other = Shared::attach(&copy.path().join("keys.json"), &place.options()).unwrap();
+    let other = SharedState::attach(&copy.path().join("keys.json"), &place.options()).unwrap();
     assert_ne!(other.identity(), shared.identity());
     assert!(shared.path().exists() && other.path().exists());
 }
@@ -534,7 +532,7 @@ fn what_is_started_anew_leaves_no_old_file() {
     // Another folder, and the same one under another path.
     let at = |folder: &str| {
         let options = SharedOptions { dir: place.folder.path().join(folder) };
-        Shared::attach(&place.folder.path().join("keys.json"), &options).unwrap().epoch()
+        SharedState::attach(&place.folder.path().join("keys.json"), &options).unwrap().epoch()
     };
     fs::create_dir(place.folder.path().join("other")).unwrap();
     assert_eq!((at("other"), at("memory")), (5, 6));
@@ -658,7 +656,7 @@ fn a_process_whose_clock_has_another_offset_is_refused() {
 #[test]
 fn without_a_folder_of_its_own_the_mapped_file_is_in_shared_memory() {
     let place = Place::new();
-    let shared = Shared::attach(&place.folder.path().join("keys.json"), &SharedOptions::default()).unwrap();
+    let shared = SharedState::attach(&place.folder.path().join("keys.json"), &SharedOptions::default()).unwrap();
     let path = shared.path().to_owned();
     assert_eq!(path, Path::new("/dev/shm").join(format!("bpos-{:032x}", shared.identity())));
     let mode = fs::metadata(&path).unwrap().mode();
@@ -684,7 +682,7 @@ fn the_memory_of_a_registry_that_is_gone_is_given_back_when_another_is_started()
     let [memory, gone, kept, new] = std::array::from_fn(|_| tempfile::tempdir().unwrap());
     let start = |of: &TempDir| {
         let options = SharedOptions { dir: memory.path().to_owned() };
-        Shared::attach(&of.path().join("keys.json"), &options).unwrap().path().to_owned()
+        SharedState::attach(&of.path().join("keys.json"), &options).unwrap().path().to_owned()
     };
     let (of_gone, of_kept) = (start(&gone), start(&kept));
     let others = memory.path().join(format!("bpos-{:032x}", 7));
