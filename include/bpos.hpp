@@ -391,11 +391,12 @@ class registry {
 public:
     registry() noexcept = default;
 
-    /// Opens a registry file. Changes are written to it. Changes by other processes are read by reload() and
-    /// reload_if_changed(), and before each change.
+    /// Opens a registry file. Changes are written to it. All processes that open it count together, and each change is in
+    /// force in all of them once it was made.
     ///
-    /// options_json: such as {"policy": {...}, "read_only": true}, both optional; std::string_view{} for the
-    /// defaults.
+    /// options_json: such as {"policy": {...}, "read_only": true, "shared": false}, each optional; std::string_view{}
+    /// for the defaults. "shared": false is for a registry that counts on its own, and hears of changes only by
+    /// reload() and reload_if_changed(); {"dir": "..."} names the folder of the shared memory.
     [[nodiscard]] static registry open(const std::filesystem::path& path, std::string_view options_json = {}) {
         return opened(bpos_registry_open, path.native(), options_json);
     }

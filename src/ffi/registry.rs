@@ -19,9 +19,10 @@ use crate::registry::{Options, Registry};
 ///
 /// It lives from bpos_registry_open(), _init() or _from_json() until bpos_registry_close(). Any number of threads may
 /// use and change it at once; only bpos_registry_close() must come after the last use on every thread. Once a change
-/// returns, every decision that starts later, on any thread, uses it. A process may fork at any time: the child can
-/// authorize, but counts on its own, so both together admit up to twice a limit, and neither sees the other's changes until
-/// it reads the file again: see bpos_registry_reload_if_changed().
+/// returns, every decision that starts later, on any thread, uses it. On Linux, all processes that open one file share it,
+/// unless an option says otherwise: together they admit a key as often as its limit says, and once a change returns in one,
+/// it is in force in all. A process may fork at any time. Parent and child of a registry that is not shared count apart, and
+/// neither sees the other's changes until it reads the file again: see bpos_registry_reload_if_changed().
 ///
 /// Methods:
 ///   bpos_registry_open(), bpos_registry_from_json()   make one, to be freed with bpos_registry_close()
@@ -51,17 +52,22 @@ impl bpos_registry {
     }
 }
 
-/// Opens a registry file. Changes made with the bpos_key functions are written to it. Changes that other processes write
-/// to it are read by bpos_registry_reload() and bpos_registry_reload_if_changed(), and before each change.
+/// Opens a registry file. Changes made with the bpos_key functions are written to it. Changes that other processes make are
+/// in force at once if they share the registry; otherwise they are read by bpos_registry_reload() and
+/// bpos_registry_reload_if_changed(), and before each change.
 ///
 /// path, path_len: of the registry document. NULL is misuse.
-/// options_json, options_json_len: a JSON object such as {"policy": {...}, "read_only": true}, both optional; NULL and 0
-///   for the defaults.
+/// options_json, options_json_len: a JSON object such as {"policy": {...}, "read_only": true, "shared": false}, each
+///   optional; NULL and 0 for the defaults. "shared" is true, false, or {"dir": "..."}, the folder of the memory that the
+///   processes share, in place of /dev/shm. All that open one file must say the same. It makes the files NAME.shared,
+///   NAME.lock and NAME.queue beside it.
 /// out: set to the registry, which the caller owns and frees with bpos_registry_close(); to NULL on failure. NULL is misuse.
 /// error: may be NULL.
 ///
-/// Returns BPOS_OK; BPOS_ERR_IO if the file cannot be read; BPOS_ERR_PERMISSION if others may write to it;
-/// BPOS_ERR_FORMAT, BPOS_ERR_CONFLICT or BPOS_ERR_LIMIT if the document or the options are not valid.
+/// Returns BPOS_OK; BPOS_ERR_IO if the file cannot be read, or this process cannot share it: the text says why;
+/// BPOS_ERR_PERMISSION if others may write to the file, or to what is shared; BPOS_ERR_STALE if the file is older than what
+/// is in force in the processes that share it; BPOS_ERR_FORMAT, BPOS_ERR_CONFLICT or BPOS_ERR_LIMIT if the document or the
+/// options are not valid.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn bpos_registry_open(
     path: *const c_char,
