@@ -4,9 +4,9 @@ package bpos
 import "C"
 
 import (
-	"encoding/json"
 	"bytes"
 	"cmp"
+	"encoding/json"
 	"runtime"
 	"unsafe"
 )
