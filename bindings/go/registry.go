@@ -182,7 +182,7 @@ func Unshared() Option {
 }
 
 // SharedIn says in which folder the memory is that the processes share, if not in /dev/shm: for containers, a volume in
-// memory that all of them mount. All processes must name the same folder, and the bpos command too.
+// memory that all of them mount. All processes must name the same folder.
 func SharedIn(folder string) Option {
 	return func(o *options) { o.shared = map[string]string{"dir": folder} }
 }
