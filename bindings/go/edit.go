@@ -77,8 +77,8 @@ func (e *Edit) Remove(id string) { e.named("remove", id) }
 // It fails as the method of [Registry] for the change that is refused, whose number, counted from 1, is in the message;
 // with [ErrLimit] if there are more than 100,000 changes; and with [ErrInvalidArgument] if the edit was committed
 // before. Then nothing has changed. [ErrNotDurable] means that the file may not have the changes: what they take away
-// is in force in this process anyway, and what they grant is not. After a failure an Edit may be committed again; after
-// ErrNotDurable check with [Registry.List] first whether its new keys were written.
+// is in force anyway, in all processes that share the registry, and what they grant is not. After a failure an Edit may
+// be committed again; after ErrNotDurable check with [Registry.List] first whether its new keys were written.
 func (e *Edit) Commit() error {
 	switch {
 	case e.committed:

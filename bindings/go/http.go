@@ -42,8 +42,9 @@ type middleware struct {
 }
 
 // FollowFile makes the middleware look, before each request, whether the registry file has changed, and if so read it
-// again: a key that another process has revoked is denied from the next request on. It costs one call to the operating
-// system. While one request reads the file, others are decided by the keys that were in force before.
+// again. Changes made by bpos need no FollowFile, unless the registry is [Unshared]; it is for that, and for a file that
+// something else writes. It costs one call to the operating system. While one request reads the file, others are decided
+// by the keys that were in force before.
 //
 // If the file cannot be read, the old keys stay in force, notReloaded is told why, and the next request tries again. If
 // notReloaded is nil, the failure goes to package log/slog.
@@ -63,8 +64,8 @@ func (m *middleware) follow(r *Registry) {
 	}
 }
 
-// AuthorizeRequest decides on a request, now: the part of Middleware for a host that writes its own, which calls
-// [Registry.ReloadIfChanged] first, say, and logs the decision before it calls [Decision.Serve].
+// AuthorizeRequest decides on a request, now: the part of Middleware for a host that writes its own, which logs the
+// decision, say, before it calls [Decision.Serve].
 func (r *Registry) AuthorizeRequest(request *http.Request, store string) Decision {
 	return r.Authorize(HTTPRequest(request, store))
 }

@@ -216,15 +216,15 @@ func TestAStoreThatCannotBeFoundLetsNobodyThrough(t *testing.T) {
 	}
 }
 
-func TestARevocationByAnotherProcessIsSeenAtTheNextRequest(t *testing.T) {
+func TestAnUnsharedRegistrySeesARevocationAtTheNextRequestIfItFollowsTheFile(t *testing.T) {
 	path := file(t)
-	other, err := bpos.Open(path) // as another process has it
+	other, err := bpos.Open(path, bpos.Unshared()) // as another process has it
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer other.Close()
 	key := create(t, other, bpos.KeySpec{})
-	registry, err := bpos.Open(path, bpos.ReadOnly())
+	registry, err := bpos.Open(path, bpos.ReadOnly(), bpos.Unshared())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -50,7 +50,7 @@ type Record struct {
 	Usage         Usage     `json:"usage"`
 }
 
-// Usage is how a key was used, in this process.
+// Usage is how a key was used, in all processes that share the registry.
 type Usage struct {
 	LastUsedAt time.Time         `json:"last_used_at,omitzero"` // zero: not yet
 	Allowed    uint64            `json:"allowed"`
@@ -87,8 +87,8 @@ func (r *Registry) Create(spec KeySpec) (NewKey, error) {
 //
 // It fails with [ErrNotFound], with [ErrConflict] if the key is revoked, with [ErrFormat] if the patch is not valid,
 // with [ErrReadOnly], and with what [Registry.Reload] fails with: then nothing has changed. [ErrNotDurable] means
-// that the file may not have the change: what it takes away is in force in this process anyway, and what it grants is
-// not. Change the key again once the file can be written.
+// that the file may not have the change: what it takes away is in force anyway, in all processes that share the registry,
+// and what it grants is not. Change the key again once the file can be written.
 func (r *Registry) Update(id string, patch KeyPatch) (Record, error) {
 	document, err := patchForm(patch)
 	if err != nil {
@@ -137,8 +137,8 @@ func (r *Registry) Rotate(id string, grace time.Duration) (NewKey, error) {
 // revoked stays as it is.
 //
 // It fails with [ErrNotFound] and [ErrReadOnly]: then nothing has changed. [ErrNotDurable] means that the file may not
-// have the revocation: the key is denied in this process anyway, but other processes, and this one after a restart, may
-// still accept it. Revoke it again once the file can be written.
+// have the revocation: the key is denied anyway, in all processes that share the registry, but once they have ended, others
+// may accept it. Revoke it again once the file can be written.
 func (r *Registry) Revoke(id string) error {
 	return r.call(func(registry *C.bpos_registry, failure *C.bpos_error) C.bpos_status {
 		return C.bpos_key_revoke(registry, pointer(id), length(id), failure)

@@ -4,9 +4,9 @@ package bpos
 import "C"
 
 import (
-	"encoding/json"
 	"bytes"
 	"cmp"
+	"encoding/json"
 	"runtime"
 	"unsafe"
 )
@@ -20,11 +20,13 @@ type Registry struct {
 	cleanup  runtime.Cleanup
 }
 
-// Open opens a registry file. Changes are written to it. Changes by other processes are read by [Registry.Reload] and
-// [Registry.ReloadIfChanged], and before each change.
+// Open opens a registry file. Changes are written to it. All processes that open it share it: they count together, and a
+// change by one, such as the bpos command, is in force in all of them once it was made. Nothing has to be called.
+// [Unshared] turns that off, and [SharedIn] says where the shared memory is.
 //
-// It fails with [ErrIO] if the file cannot be read, with [ErrPermission] if others may write to it, and with
-// [ErrFormat], [ErrConflict] or [ErrLimit] if the document or an option is not valid.
+// It fails with [ErrIO] if the file cannot be read or cannot be shared, with [ErrPermission] if others may write to it,
+// with [ErrStale] if it is older than what is in force in other processes, and with [ErrFormat], [ErrConflict] or
+// [ErrLimit] if the document or an option is not valid.
 func Open(path string, options ...Option) (*Registry, error) {
 	form := optionsJSON(options)
 	return open(func(out **C.bpos_registry, failure *C.bpos_error) C.bpos_status {
@@ -86,7 +88,7 @@ func (r *Registry) Close() error {
 
 // Reload reads the registry file again and decides by it from then on. All or nothing: after a failure nothing has
 // changed. Keys that are still in the file keep their window and their counts; a key that was revoked here stays
-// revoked.
+// revoked. It is for files that something else than bpos writes, and for an [Unshared] registry.
 //
 // It fails as Open does, with [ErrStale] if the file is older than the document in force, and with [ErrInvalidArgument]
 // if the registry is in memory.
@@ -132,7 +134,8 @@ func (r *Registry) Export() ([]byte, error) {
 	return document, err
 }
 
-// Stats is what a registry has counted in this process.
+// Stats is what a registry has counted: of keys, by all processes that share it; of denials that belong to no key, and of
+// keys that were removed, by this process.
 type Stats struct {
 	Keys     int               `json:"keys"`
 	Revision uint64            `json:"revision"` // of the document in force
@@ -171,15 +174,15 @@ func Policy(document []byte) Option {
 	return func(o *options) { o.policy, o.hasPolicy = document, true }
 }
 
-// Unshared makes a registry that shares nothing with the other processes that open its file: each counts on its own, so all
-// together admit a key as many times its limit as there are processes, and each hears of changes only by [Registry.Reload]
-// and [Registry.ReloadIfChanged].
+// Unshared makes a registry that shares nothing with the other processes that open its file. Each counts on its own, so
+// W processes admit up to W times a key's limit, and each hears of changes only by [Registry.Reload] and
+// [Registry.ReloadIfChanged], which [FollowFile] calls.
 func Unshared() Option {
 	return func(o *options) { o.shared = false }
 }
 
-// SharedIn says in which folder the memory lies that the processes share, if not in /dev/shm: for containers, one in memory
-// that all of them mount.
+// SharedIn says in which folder the memory is that the processes share, if not in /dev/shm: for containers, a volume in
+// memory that all of them mount. All processes must name the same folder.
 func SharedIn(folder string) Option {
 	return func(o *options) { o.shared = map[string]string{"dir": folder} }
 }

@@ -435,14 +435,14 @@ func refuses(t *testing.T, registry *bpos.Registry, kind error) {
 	}
 }
 
-func TestAFileIsReadAgain(t *testing.T) {
+func TestAFileThatIsNotSharedIsReadAgain(t *testing.T) {
 	path := file(t)
-	writer, err := bpos.Open(path)
+	writer, err := bpos.Open(path, bpos.Unshared())
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer writer.Close()
-	reader, err := bpos.Open(path, bpos.ReadOnly())
+	reader, err := bpos.Open(path, bpos.ReadOnly(), bpos.Unshared())
 	if err != nil {
 		t.Fatal(err)
 	}

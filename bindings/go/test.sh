@@ -21,6 +21,7 @@ need_libraries
 command=$(realpath -m "${BPOS_COMMAND:-$target/release/bpos}")
 [ -x "$command" ] || lacks "$command" "run \`cargo build --release --package bpos-cli\`, or name it in BPOS_COMMAND"
 ready
+export BPOS_COMMAND=$command
 shown='^ok |vectors: |passed, '
 
 # What `make install` would put into a prefix, so that pkg-config finds the libraries wherever they are.
@@ -118,7 +119,7 @@ check "the right library opens files" loads "$lib" 'none\.json": cannot open'
 # ---- The benchmark and the example ----
 
 check "the benchmark runs" in_folder bindings/go/bench go run . -once
-# The example finds the store in the host, and asks the file before each request: no signal is sent.
+# The example finds the store in the host, and looks at the file before each request, in case somebody has edited it.
 asks() { # HOST EXPECTED-STATUS: of the server at $address
     curl -s -o "$out/answer" -w '%{http_code}\n' -H "Host: $1" -H "X-API-Key: $key" \
         "$address/api/v1/products" | tee "$out/status"

@@ -28,13 +28,13 @@ func main() {
 }
 
 func serve() error {
-	path := flag.String("registry", "", "the registry document with the keys; read again when it has changed")
+	path := flag.String("registry", "", "the registry file with the keys; read again when it was edited")
 	address := flag.String("listen", "127.0.0.1:0", "where to listen; port 0 takes a free one")
 	oneStore := flag.String("store", "", "the store that every request is for; without it, the request's host names it")
 	domain := flag.String("domain", "brotherpos.ca", "the domain that the stores' hosts are one level below")
 	flag.Parse()
 
-	// This program never changes a key, so it asks for no right to.
+	// This program never changes a key, so it asks not to be able to.
 	registry, err := bpos.Open(*path, bpos.ReadOnly())
 	if err != nil {
 		return err
@@ -70,7 +70,8 @@ func serve() error {
 // is answered unauthorized.
 func authorize(registry *bpos.Registry, store func(*http.Request) string, shop http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
-		// One call to the operating system, and a key that another process has revoked is denied from here on.
+		// What bpos changes is in force already. This is for a file that somebody has edited: it costs one call to the
+		// operating system, and a mistake in the file is logged.
 		if _, err := registry.ReloadIfChanged(); err != nil {
 			logf("not reloaded, the old keys stay in force: %v", err)
 		}

@@ -449,10 +449,11 @@ void what_is_not_durable_is_in_force(const std::filesystem::path& folder) {
 
 // ---- The file ----
 
-void a_file_is_read_again(const std::filesystem::path& folder) {
+void a_file_that_is_not_shared_is_read_again(const std::filesystem::path& folder) {
     const std::filesystem::path path = folder / "not UTF-8: \xff.json";
     write(path, no_keys);
-    bpos::registry registry = bpos::registry::open(path), other = bpos::registry::open(path);
+    constexpr std::string_view unshared = R"({"shared": false})";
+    bpos::registry registry = bpos::registry::open(path, unshared), other = bpos::registry::open(path, unshared);
     CHECK(!other.reload_if_changed());
     const std::string secret = create(registry).secret;
     CHECK(is(ask(other, secret), 401, reason::unknown_key));
@@ -460,6 +461,42 @@ void a_file_is_read_again(const std::filesystem::path& folder) {
     write(path, no_keys);
     CHECK(code_of([&] { other.reload(); }, "revision") == bpos::errc::stale);
     CHECK(ask(other, secret));
+}
+
+/// Whether a registry admits a key at the machine's time: that which processes share.
+bool admits(const bpos::registry& registry, const std::string& secret) {
+    return registry.authorize({secret, "yourstore", "GET", "/api/v1/products"}).allowed();
+}
+
+void registries_of_one_file_share_it(const std::filesystem::path& folder) {
+    const std::filesystem::path path = folder / "shared, not UTF-8: \xff.json";
+    write(path, no_keys);
+    bpos::registry registry = bpos::registry::open(path);
+    const bpos::registry others[] = {bpos::registry::open(path),
+                                     bpos::registry::open(path, R"({"read_only": true, "shared": true})")};
+    const key made = create(registry);
+    registry.update(made.id, R"({"rate_limit": 60})");
+    int admitted = 0;
+    for (int n = 0; n < 100; n++) {
+        for (const bpos::registry& other : others) admitted += admits(other, made.secret);
+    }
+    CHECK(admitted == 60);
+    const key later = create(registry);
+    registry.revoke(made.id);
+    for (const bpos::registry& other : others) {
+        CHECK(is(ask(other, made.secret), 401, reason::revoked_key));
+        CHECK(ask(other, later.secret));
+    }
+}
+
+void the_folder_of_the_shared_memory_is_named(const std::filesystem::path& folder) {
+    const std::filesystem::path path = folder / "elsewhere.json";
+    write(path, no_keys);
+    const auto in = [](const std::filesystem::path& memory) { return R"({"shared": {"dir": ")" + memory.string() + "\"}}"; };
+    CHECK(code_of([&] { (void)bpos::registry::open(path, in(folder / "none")); }, "\"shared\": false") == bpos::errc::io);
+    std::filesystem::create_directory(folder / "memory");
+    const bpos::registry registry = bpos::registry::open(path, in(folder / "memory"));
+    CHECK(!std::filesystem::is_empty(folder / "memory"));
 }
 
 // ---- Threads ----
@@ -530,7 +567,9 @@ int main(int argc, char** argv) {
     errors_say_what_is_wrong(argv[1]);
     a_file_is_made_once(argv[1]);
     what_is_not_durable_is_in_force(argv[1]);
-    a_file_is_read_again(argv[1]);
+    a_file_that_is_not_shared_is_read_again(argv[1]);
+    registries_of_one_file_share_it(argv[1]);
+    the_folder_of_the_shared_memory_is_named(argv[1]);
     threads_share_a_registry();
     keys_in_a_text_are_masked();
     return verdict("registry");

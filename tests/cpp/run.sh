@@ -148,9 +148,14 @@ example() { # KEY METHOD TARGET EXPECTED...: what it prints has each of these.
         grep -qF -- "$expected" <<<"$answer" || { echo "expected: $expected"; return 1; }
     done
 }
-answers_as_in_c() { # KEY METHOD TARGET
-    same "API_KEY=$1 '$out/authorize' '$out/example.json' yourstore $2 $3 2>&1" \
-        "API_KEY=$1 '$out/authorize-c' '$out/example.json' yourstore $2 $3 2>&1"
+answers_as_in_c() { # KEY METHOD TARGET: each with a file of its own, or the second would count on from the first
+    local program folder
+    folder=$(mktemp -d "$out/folder.XXXXXX")
+    for program in authorize authorize-c; do
+        cp "$out/example.json" "$folder/$program.json"
+    done
+    same "API_KEY=$1 '$out/authorize' '$folder/authorize.json' yourstore $2 $3 2>&1" \
+        "API_KEY=$1 '$out/authorize-c' '$folder/authorize-c.json' yourstore $2 $3 2>&1"
 }
 says_what_is_wrong() {
     ! "$out/authorize" "$out/missing.json" yourstore GET / 2>"$out/said" && grep 'io: .*missing.json' "$out/said"
