@@ -362,8 +362,8 @@ class Registry:
 
     def reload(self) -> None:
         """Reads the registry file again and decides by it from then on: for a registry that is not shared, or a file that
-        something other than bpos has written. All or nothing: after an error nothing has changed. Keys that are still in the file keep their window and their counts; a key that was revoked here stays
-        revoked.
+        something other than bpos has written. All or nothing: after an error nothing has changed. Keys that are still in
+        the file keep their window and their counts; a key that was revoked here stays revoked.
 
         Raises as `open`; StaleError if the file's revision is lower than the one in force; InvalidArgumentError for a
         memory registry.
