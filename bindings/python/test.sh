@@ -14,6 +14,7 @@ need curl curl
 need make make
 command -v cargo >/dev/null || lacks cargo "install Rust 1.95 or later by rustup, https://rustup.rs"
 need_libraries
+named=$(realpath "$command")
 [ -x "$command" ] || lacks "$command" "run \`cargo build --release --package bpos-cli\`, or name one in BPOS_COMMAND"
 ready
 
@@ -81,7 +82,7 @@ check "a build leaves nothing in the checkout" nothing_left
 # ---- The package ----
 
 tested() { # PYTEST-ARGUMENT...: run against the installed package.
-    (cd bindings/python && "$python" -m pytest --quiet -p no:cacheprovider "$@")
+    (cd bindings/python && BPOS_COMMAND=$named "$python" -m pytest --quiet -p no:cacheprovider "$@")
 }
 examples() { # Django's settings, which doctest looks into, must be there.
     DJANGO_SETTINGS_MODULE=django.conf.global_settings tested --doctest-modules "$(installed)"

@@ -15,6 +15,8 @@ import bpos
 CHECKOUT = Path(__file__).resolve().parents[3]
 #: The library that is tested: the one in the installed package.
 LIBRARY = Path(os.environ.get("BPOS_LIBRARY") or Path(bpos.__file__).with_name("libbpos.so.0"))
+#: The command, which is another process.
+COMMAND = os.environ.get("BPOS_COMMAND") or str(CHECKOUT / "target" / "release" / "bpos")
 KEY = "bpos_QuickstartExampleNotSecret"
 EXPORT_KEY = "bpos_ExportExampleThatIsNotSecret"
 #: A policy in which one prefix more or less makes one route of another: /items/export is an item.

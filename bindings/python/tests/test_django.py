@@ -186,11 +186,26 @@ def test_the_registry_is_a_path_too_and_what_others_change_is_known(
     assert logged == [("bpos.django", logging.ERROR)]
 
 
-def test_without_reload_the_host_sees_to_it(file: Path, ask: Callable[..., Any]) -> None:
-    with configured(file, RELOAD=False), bpos.Registry.open(file) as others:
+def test_without_reload_the_host_sees_to_it_where_nothing_is_shared(file: Path, ask: Callable[..., Any]) -> None:
+    with configured(file, RELOAD=False, SHARED=False), bpos.Registry.open(file) as others:
         assert ask().status_code == 200
         others.revoke("key_1")
         assert ask().status_code == 200
+
+
+def test_a_shared_registry_needs_no_reload(file: Path, ask: Callable[..., Any]) -> None:
+    with configured(file, RELOAD=False), bpos.Registry.open(file) as others:
+        assert ask().status_code == 200
+        others.revoke("key_1")
+        assert ask().json()["code"] == "revoked_key"
+
+
+def test_the_memory_may_be_shared_in_another_folder(file: Path, tmp_path: Path, ask: Callable[..., Any]) -> None:
+    folder = tmp_path / "memory"
+    folder.mkdir()
+    with configured(file, SHARED=folder):
+        assert ask().status_code == 200
+    assert [path.name[:5] for path in folder.iterdir()] == ["bpos-"]
 
 
 def test_a_policy_of_the_hosts_own(tmp_path: Path, file: Path, ask: Callable[..., Any]) -> None:
@@ -257,6 +272,7 @@ def test_it_decides_in_the_event_loop_and_needs_no_thread(registry: bpos.Registr
         ({"REGISTRY": "keys.json", "POLICIES": {}}, "BPOS has POLICIES and lacks STORE; expected"),
         ({"REGISTRY": 7, "STORE": store_of}, "BPOS['REGISTRY'] is int; expected a path or a bpos.Registry"),
         ({"REGISTRY": items(), "STORE": store_of, "POLICY": {}}, "BPOS['POLICY'] is for a path"),
+        ({"REGISTRY": items(), "STORE": store_of, "SHARED": False}, "BPOS['SHARED'] is for a path"),
         ({"REGISTRY": items(), "STORE": 7}, "BPOS['STORE'] is int; expected a function"),
     ],
 )

@@ -8,7 +8,7 @@ import os
 import pickle
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Callable
+from typing import Any, Callable, Union
 
 import pytest
 from sample import KEY, document, record
@@ -384,3 +384,60 @@ def test_an_error_of_a_closed_registry_is_pickled(registry: bpos.Registry) -> No
     with pytest.raises(bpos.ClosedError) as caught:
         registry.stats()
     assert isinstance(pickle.loads(pickle.dumps(caught.value)), bpos.ClosedError)
+
+
+# ---- Sharing ----
+
+
+def asked(registry: bpos.Registry, times: int) -> int:
+    """How many of so many requests are admitted, by the machine's clock."""
+    return sum(
+        registry.authorize("GET", "/api/v1/products", api_key=KEY, store="yourstore").allowed for _ in range(times)
+    )
+
+
+@pytest.mark.parametrize("elsewhere", [False, True])
+def test_registries_of_one_file_count_together_and_know_each_others_changes(
+    file: Path, tmp_path: Path, elsewhere: bool
+) -> None:
+    shared: Union[bool, Path] = True
+    if elsewhere:
+        shared = tmp_path / "memory"
+        shared.mkdir()
+    first = bpos.Registry.open(file, shared=shared)
+    second = bpos.Registry.open(file, read_only=True, shared=shared)
+    assert asked(first, 40) + asked(second, 40) == 60
+    first.revoke("key_1")
+    assert asked(second, 1) == 0 and second.get("key_1").revoked_at is not None
+    new = first.create(name="New", store="yourstore", scopes=["products:read"]).key.expose()
+    assert second.authorize("GET", "/api/v1/products", api_key=new, store="yourstore")
+    assert not elsewhere or [path.name[:5] for path in tmp_path.joinpath("memory").iterdir()] == ["bpos-"]
+
+
+def test_a_registry_that_shares_nothing_counts_alone_and_hears_of_changes_when_it_reloads(file: Path) -> None:
+    first, alone = bpos.Registry.open(file), bpos.Registry.open(file, shared=False)
+    assert (asked(first, 61), asked(alone, 61)) == (60, 60)
+    first.create(name="New", store="yourstore", scopes=["products:read"])
+    assert len(alone.list()) == 1
+    assert alone.reload_if_changed() and len(alone.list()) == 2
+
+
+def test_init_shares_or_not(tmp_path: Path) -> None:
+    for path, shared in ((tmp_path / "shared.json", True), (tmp_path / "alone.json", False)):
+        first = bpos.Registry.init(path, shared=shared)
+        with bpos.Registry.open(path) as others:
+            others.create(name="New", store="yourstore", scopes=["products:read"])
+        assert len(first.list()) == shared
+
+
+def test_who_cannot_share_is_told_how_not_to(file: Path, tmp_path: Path) -> None:
+    with pytest.raises(bpos.FileError, match='or say "shared": false'):
+        bpos.Registry.open(file, shared=tmp_path / "none")
+    assert asked(bpos.Registry.open(file, shared=False), 1) == 1
+
+
+def test_what_is_no_folder_is_no_place_to_share(file: Path) -> None:
+    wrong: Any
+    for wrong in (None, 1, {}):
+        with pytest.raises(TypeError):
+            bpos.Registry.open(file, shared=wrong)

@@ -82,8 +82,9 @@ def asking(request: pytest.FixtureRequest) -> Callable[..., Ask]:
     return made
 
 
-def test_the_next_request_knows_what_others_changed(file: Path, asking: Callable[..., Ask]) -> None:
-    ask = asking(bpos.Registry.open(file, read_only=True))
+@pytest.mark.parametrize("shared", [True, False])
+def test_the_next_request_knows_what_others_changed(file: Path, asking: Callable[..., Ask], shared: bool) -> None:
+    ask = asking(bpos.Registry.open(file, read_only=True, shared=shared))
     with bpos.Registry.open(file) as others:
         assert ask() == "allowed"
         others.disable("key_1")
@@ -94,8 +95,8 @@ def test_the_next_request_knows_what_others_changed(file: Path, asking: Callable
         assert ask() == "revoked_key"
 
 
-def test_without_reload_the_host_sees_to_it(file: Path, asking: Callable[..., Ask]) -> None:
-    registry = bpos.Registry.open(file, read_only=True)
+def test_without_reload_the_host_sees_to_it_where_nothing_is_shared(file: Path, asking: Callable[..., Ask]) -> None:
+    registry = bpos.Registry.open(file, read_only=True, shared=False)
     ask = asking(registry, reload=False)
     with bpos.Registry.open(file) as others:
         others.revoke("key_1")
@@ -104,8 +105,21 @@ def test_without_reload_the_host_sees_to_it(file: Path, asking: Callable[..., As
     assert ask() == "revoked_key"
 
 
-def test_what_was_changed_while_the_middleware_was_made_is_known(file: Path, asking: Callable[..., Ask]) -> None:
+def test_a_shared_registry_needs_no_reload(
+    file: Path, asking: Callable[..., Ask], monkeypatch: pytest.MonkeyPatch
+) -> None:
     registry = bpos.Registry.open(file, read_only=True)
+    reads = counting_reads(registry, monkeypatch)
+    ask = asking(registry, reload=False)
+    with bpos.Registry.open(file) as others:
+        assert ask() == "allowed"
+        others.revoke("key_1")
+        assert ask() == "revoked_key"
+    assert reads == []
+
+
+def test_what_was_changed_while_the_middleware_was_made_is_known(file: Path, asking: Callable[..., Ask]) -> None:
+    registry = bpos.Registry.open(file, read_only=True, shared=False)
     with bpos.Registry.open(file) as others:
         others.revoke("key_1")
     assert asking(registry)() == "revoked_key"
@@ -130,7 +144,7 @@ def test_a_file_that_has_not_changed_is_not_read(
 
 
 def test_a_change_is_read_once(file: Path, asking: Callable[..., Ask], monkeypatch: pytest.MonkeyPatch) -> None:
-    registry = bpos.Registry.open(file, read_only=True)
+    registry = bpos.Registry.open(file, read_only=True, shared=False)
     reads = counting_reads(registry, monkeypatch)
     ask = asking(registry)
     with bpos.Registry.open(file) as others:
@@ -142,7 +156,7 @@ def test_a_change_is_read_once(file: Path, asking: Callable[..., Ask], monkeypat
 def test_a_file_that_was_changed_just_now_is_read_again(
     file: Path, asking: Callable[..., Ask], monkeypatch: pytest.MonkeyPatch, tick_ns: Callable[[int], None]
 ) -> None:
-    registry = bpos.Registry.open(file, read_only=True)
+    registry = bpos.Registry.open(file, read_only=True, shared=False)
     reads = counting_reads(registry, monkeypatch)
     ask = asking(registry)
     with bpos.Registry.open(file) as others:
@@ -194,7 +208,7 @@ def test_a_file_with_a_mistake_leaves_the_keys_in_force_and_is_told_once(
 def test_a_file_that_cannot_be_read_is_tried_again_with_each_request(
     file: Path, asking: Callable[..., Ask], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    registry = bpos.Registry.open(file, read_only=True)
+    registry = bpos.Registry.open(file, read_only=True, shared=False)
     ask = asking(registry)
     with bpos.Registry.open(file) as others:
         others.revoke("key_1")
@@ -229,7 +243,7 @@ def test_a_closed_registry_is_not_told_as_a_file_that_cannot_be_read(
 def test_a_request_does_not_go_by_what_another_thread_read_before_the_change(
     file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    registry = bpos.Registry.open(file, read_only=True)
+    registry = bpos.Registry.open(file, read_only=True, shared=False)
     ask, reload = asking_wsgi(registry), registry.reload
     has_read, may_end = threading.Event(), threading.Event()
 
@@ -253,7 +267,7 @@ def test_a_request_does_not_go_by_what_another_thread_read_before_the_change(
 
 
 def test_the_event_loop_goes_on_while_a_file_is_read(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    registry = bpos.Registry.open(file, read_only=True)
+    registry = bpos.Registry.open(file, read_only=True, shared=False)
     reload, gone_on = registry.reload, threading.Event()
     outcome: list[bool] = []
 
@@ -285,7 +299,8 @@ def test_another_kind_of_event_loop_reads_it_too(file: Path) -> None:
     async def app(scope: Any, receive: Any, send: Any) -> None:
         pytest.fail("it is served")
 
-    middleware = bpos.asgi.Middleware(app, bpos.Registry.open(file), store=lambda scope: "yourstore")
+    registry = bpos.Registry.open(file, shared=False)
+    middleware = bpos.asgi.Middleware(app, registry, store=lambda scope: "yourstore")
     with bpos.Registry.open(file) as others:
         others.revoke("key_1")
     scope: dict[str, Any] = {**SCOPE}

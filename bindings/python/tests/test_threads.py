@@ -190,7 +190,13 @@ print("done")
 
 
 def test_a_forked_child_decides_and_reloads(file: Path) -> None:
-    ran = run_python(FORKED, str(file), KEY)
+    ran = run_python(FORKED, str(file), KEY, "apart")
+    assert (ran.stdout, ran.stderr, ran.returncode) == ("0\n", "", 0)
+
+
+def test_forked_children_count_together(file: Path) -> None:
+    file.write_text(document(record(rate_limit=200)))  # as often as all of them ask
+    ran = run_python(FORKED, str(file), KEY, "together")
     assert (ran.stdout, ran.stderr, ran.returncode) == ("0\n", "", 0)
 
 
@@ -199,8 +205,8 @@ import os, sys, threading, warnings
 import bpos
 
 warnings.simplefilter("ignore")  # Python itself warns of a fork beside threads
-path, key = sys.argv[1:]
-registry = bpos.Registry.open(path)
+path, key, how = sys.argv[1:]
+registry = bpos.Registry.open(path, shared=how == "together")
 running, stop = threading.Barrier(4), threading.Event()
 
 def work():
@@ -232,5 +238,7 @@ for _ in range(20):
     status |= os.waitpid(pid, 0)[1]
 stop.set()
 for thread in threads: thread.join()
+decision = registry.authorize("GET", "/api/v1/products", api_key=key, store="yourstore")
+assert decision.allowed == (how == "apart"), decision
 print(status)
 """

@@ -3,6 +3,8 @@
 Each request, but of `without_a_gate`, is first held at a gate, a socket of the test: it tells its process's id there,
 and waits until the test closes it. While a worker is held it takes no other request, so that the test can make one
 arrive at each of them.
+
+Where the registry is shared, nothing here looks at its file.
 """
 
 from __future__ import annotations
@@ -15,7 +17,8 @@ import bpos
 import bpos.asgi
 import bpos.wsgi
 
-registry = bpos.Registry.open(os.environ["BPOS_TEST_REGISTRY"], read_only=True)
+shared = os.environ["BPOS_TEST_SHARED"] == "yes"
+registry = bpos.Registry.open(os.environ["BPOS_TEST_REGISTRY"], read_only=True, shared=shared)
 
 
 def pass_the_gate() -> None:
@@ -36,10 +39,10 @@ async def _asgi(scope: Any, receive: Any, send: Any) -> None:
 
 
 _behind_wsgi = bpos.wsgi.Middleware(
-    _wsgi, registry, store=lambda environ: bpos.wsgi.store_of_host(environ, "brotherpos.ca")
+    _wsgi, registry, store=lambda environ: bpos.wsgi.store_of_host(environ, "brotherpos.ca"), reload=not shared
 )
 without_a_gate = bpos.asgi.Middleware(
-    _asgi, registry, store=lambda scope: bpos.asgi.store_of_host(scope, "brotherpos.ca")
+    _asgi, registry, store=lambda scope: bpos.asgi.store_of_host(scope, "brotherpos.ca"), reload=not shared
 )
 
 

@@ -49,8 +49,8 @@ class Registry:
     """The keys of a platform: `Registry.open` a file, or make one in memory with `Registry.from_json`.
 
     Any number of threads may use, change and close it at once. Once a change returns, every decision that starts later,
-    on any thread of this process, uses it. Another process, also a forked child, sees it once it has reloaded, and
-    counts on its own.
+    on any thread, uses it. All processes that open a file, forked children too, count together, and a change in one is in
+    force in all: see `shared` of `open`.
 
     >>> registry = Registry.from_json('{"version": 1, "keys": []}')
     >>> new = registry.create(name="Website Sync", store="yourstore", scopes=["products:read"])
@@ -89,8 +89,8 @@ class Registry:
         shared: the folder of the memory that the processes share, if not `/dev/shm`; False for a registry that shares
             nothing, which counts on its own and hears of changes only by `reload()` and `reload_if_changed()`.
 
-        Raises FileError if the file cannot be read, or the memory cannot be shared; FilePermissionError if others may write to it; FormatError,
-        ConflictError or LimitError if the document or the policy is not valid.
+        Raises FileError if the file cannot be read, or the memory cannot be shared; FilePermissionError if others may
+        write to it; FormatError, ConflictError or LimitError if the document or the policy is not valid.
         """
         version = version_of(path)  # from before the file is read, which may change meanwhile
         registry = cls._made(library.bpos_registry_open, os.fsencode(path), policy, read_only, shared)
@@ -106,7 +106,7 @@ class Registry:
         shared: Union[bool, AnyPath] = True,
     ) -> Registry:
         """Creates a registry file without keys, which must not exist yet, and opens it. It belongs to this process's
-        user, and only that user may read and write it.
+        user, and only that user may read and write it. The arguments are those of `open`.
 
         Raises ConflictError if the file exists already; otherwise as `open`.
         """
@@ -312,8 +312,8 @@ class Registry:
         denies it.
 
         Raises NotFoundError if no key has the id; ReadOnlyError. NotDurableError if the file may not have the
-        revocation: the key is denied in this process anyway, but other processes, and this one after a restart, may
-        still accept it: free disk space or repair the folder, and revoke it again.
+        revocation: the key is denied in all processes that share the registry anyway, but others, and these after a
+        restart, may still accept it: free disk space or repair the folder, and revoke it again.
         """
         handle, id = self._open(), encoded(id, "id")
         call(library.bpos_key_revoke, handle, id, len(id))
@@ -361,9 +361,9 @@ class Registry:
     # ---- The document ----
 
     def reload(self) -> None:
-        """Reads the registry file again and decides by it from then on. All or nothing: after an error nothing has
-        changed. Keys that are still in the file keep their window and their counts; a key that was revoked here stays
-        revoked.
+        """Reads the registry file again and decides by it from then on: for a registry that is not shared, or a file that
+        something other than bpos has written. All or nothing: after an error nothing has changed. Keys that are still in
+        the file keep their window and their counts; a key that was revoked here stays revoked.
 
         Raises as `open`; StaleError if the file's revision is lower than the one in force; InvalidArgumentError for a
         memory registry.

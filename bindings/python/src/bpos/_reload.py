@@ -1,4 +1,8 @@
-"""How the middleware keeps up with a registry's file."""
+"""How the middleware keeps up with a registry's file.
+
+Where processes share a registry, what bpos changes is in force without it. What an editor or a deployment writes, and all
+changes where nothing is shared, are not.
+"""
 
 from __future__ import annotations
 

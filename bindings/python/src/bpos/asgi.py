@@ -40,7 +40,8 @@ class Middleware:
         `root_path` is where the middleware stands. Whatever is asked for elsewhere is answered with 500.
     reload: whether each request looks at the file of a file registry, one call to the operating system, and waits for
         it to be read again if it has changed; other requests go on meanwhile. If it cannot be read, the keys in force
-        stay, and the log `bpos.asgi` says why. Every worker process does so for itself, and counts for itself.
+        stay, and the log `bpos.asgi` says why. A shared registry needs this only if something other than bpos, such as
+        an editor, writes the file.
 
     The decision is in `scope["bpos.decision"]`, for the application and for what is around this middleware, a log for
     instance. The application does not see the X-API-Key header, and its answer gets the RateLimit headers. A websocket

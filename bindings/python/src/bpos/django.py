@@ -34,7 +34,7 @@ __all__ = ["Middleware", "store_of_host"]
 _log = logging.getLogger("bpos.django")
 _log.addFilter(RedactingFilter())
 
-_SETTINGS = {"REGISTRY", "STORE", "POLICY", "RELOAD"}
+_SETTINGS = {"REGISTRY", "STORE", "POLICY", "SHARED", "RELOAD"}
 
 
 class Middleware:
@@ -45,7 +45,7 @@ class Middleware:
     REGISTRY: the path of the registry file, which is opened read-only, or a `bpos.Registry`.
     STORE: a function that gives the store that a request is for, from the HttpRequest, or its dotted name. None and an
         empty store match no key.
-    POLICY: as for `Registry.open`; only where REGISTRY is a path.
+    POLICY, SHARED: as for `Registry.open`; only where REGISTRY is a path.
     RELOAD: as the `reload` of the other middleware.
 
     The decision is `request.bpos`, for views and for the middleware around this one. The view does not see the
@@ -120,7 +120,7 @@ def _options() -> Mapping[str, Any]:
     if unknown or missing:
         found = (("has", unknown), ("lacks", missing))
         wrong = " and ".join(f"{what} {', '.join(sorted(map(str, names)))}" for what, names in found if names)
-        expected = "REGISTRY and STORE, and perhaps POLICY and RELOAD"
+        expected = "REGISTRY and STORE, and perhaps POLICY, SHARED and RELOAD"
         raise ImproperlyConfigured(f"the setting BPOS {wrong}; expected {expected}")
     return options
 
@@ -128,11 +128,12 @@ def _options() -> Mapping[str, Any]:
 def _registry_of(options: Mapping[str, Any]) -> Registry:
     registry, policy = options["REGISTRY"], options.get("POLICY")
     if isinstance(registry, (str, bytes, os.PathLike)):
-        return Registry.open(registry, policy=policy, read_only=True)
+        return Registry.open(registry, policy=policy, read_only=True, shared=options.get("SHARED", True))
     if not isinstance(registry, Registry):
         raise ImproperlyConfigured(f"BPOS['REGISTRY'] is {type(registry).__name__}; expected a path or a bpos.Registry")
-    if policy is not None:
-        raise ImproperlyConfigured("BPOS['POLICY'] is for a path in BPOS['REGISTRY']; a bpos.Registry has its own")
+    for name in ("POLICY", "SHARED"):
+        if options.get(name) is not None:
+            raise ImproperlyConfigured(f"BPOS['{name}'] is for a path in BPOS['REGISTRY']; a bpos.Registry has its own")
     return registry
 
 

@@ -37,8 +37,8 @@ class Middleware:
         application in werkzeug's `DispatcherMiddleware(…, {"/shop": app})`. It must be what SCRIPT_NAME is where the
         middleware stands. Whatever is asked for elsewhere is answered with 500.
     reload: whether each request looks at the file of a file registry, one call to the operating system, and reads it
-        again if it has changed. If it cannot be read, the keys in force stay, and the log `bpos.wsgi` says why. Every
-        worker process does so for itself, and counts for itself.
+        again if it has changed. If it cannot be read, the keys in force stay, and the log `bpos.wsgi` says why. A shared
+        registry needs this only if something other than bpos, such as an editor, writes the file.
 
     The decision is in `environ["bpos.decision"]`, for the application and for what is around this middleware, a log for
     instance. The X-API-Key header is taken out of the environment, and the application's answer gets the RateLimit
