@@ -227,7 +227,7 @@ final class Bpos
     }
 
     /**
-     * Reads the registry file again: after an edit by hand, or where it is not shared. A bad or older one throws, and the
+     * Reads the registry file again, where it is not shared, or for an edit by hand to be in force here. A bad or older one throws, and the
      * old keys stay in force.
      */
     public function reload(): void
