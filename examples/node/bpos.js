@@ -144,8 +144,8 @@ export class Registry {
   }
 
   /**
-   * Reads the registry file again, where it is not shared, or for an edit by hand to be in force here. A bad or older one throws, and the
-   * old keys stay in force.
+   * Reads the registry file again, where it is not shared, or for an edit by hand to be in force here. A bad or older one
+   * throws, and the old keys stay in force.
    */
   reload() {
     this.#call("bpos_registry_reload");

@@ -227,8 +227,8 @@ final class Bpos
     }
 
     /**
-     * Reads the registry file again, where it is not shared, or for an edit by hand to be in force here. A bad or older one throws, and the
-     * old keys stay in force.
+     * Reads the registry file again, where it is not shared, or for an edit by hand to be in force here. A bad or older one
+     * throws, and the old keys stay in force.
      */
     public function reload(): void
     {
