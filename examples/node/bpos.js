@@ -19,7 +19,7 @@ export { BposError, load } from "./library.js";
 export const ANY_STORE = Symbol("bpos.ANY_STORE");
 
 /**
- * The keys of a platform. Open it once, in one thread: others that open the same file count apart.
+ * The keys of a platform. All processes and threads that open a file count together, and a change by one is in force in all.
  *
  * Texts are strings, or bytes: a path, or what a client sent, need not be UTF-8.
  */
@@ -27,8 +27,11 @@ export class Registry {
   #pointer;
 
   /**
-   * Opens a registry file. Options are {policy, read_only}, both optional. A policy that is there and null or
+   * Opens a registry file. Options are {policy, read_only, shared}, all optional. A policy that is there and null or
    * undefined, since it was not found for instance, is an error, and not the built-in policy.
+   *
+   * {shared: false} counts here alone, and sees changes by others on reload(); {shared: {dir: "/a/folder/in/memory"}}
+   * shares there.
    */
   static open(path, options = {}) {
     return new Registry("bpos_registry_open", path, options);
@@ -140,7 +143,10 @@ export class Registry {
     return this.#answer("bpos_key_list_page", ...storeText(store), ...text(after), limit);
   }
 
-  /** Reads the registry file again. A bad or older one throws, and the old keys stay in force. */
+  /**
+   * Reads the registry file again, where it is not shared, or for an edit by hand to be in force here. A bad or older one
+   * throws, and the old keys stay in force.
+   */
   reload() {
     this.#call("bpos_registry_reload");
   }

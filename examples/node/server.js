@@ -8,8 +8,8 @@ import { inspect } from "node:util";
 import { load, redact, Registry } from "./bpos.js";
 
 /**
- * Lets a request through to `handler(request, response, decision)`, or answers it with its denial. It decides by the
- * registry file as it is when the request comes, whoever changed it.
+ * Lets a request through to `handler(request, response, decision)`, or answers it with its denial. A registry that is not
+ * shared is the caller's to reload.
  *
  * @param storeOf  the store that a request is for, at once; null, "", a promise or an exception deny
  */
@@ -22,7 +22,6 @@ export function guarded(registry, storeOf, handler) {
     } catch (error) { // which may be anything, null too
       log(`the store was not found: ${inspect(error?.message ?? error)}`);
     }
-    refresh(registry);
     const decision = registry.authorize({ apiKey: apiKey(request), store, method, target: url });
     log(`${method} ${url} ${decision.status} ${decision.reason} ${decision.keyId}`);
 
@@ -39,17 +38,6 @@ export function guarded(registry, storeOf, handler) {
       response.end(decision.body()); // which Node leaves out where HEAD was asked
     }
   };
-}
-
-/** Reads the file again if it has changed, which one call to the system tells. A bad file leaves the old keys in force. */
-function refresh(registry) {
-  try {
-    registry.reloadIfChanged();
-  } catch (error) {
-    if (error.code !== "invalid_argument") { // as it is for a registry in memory, which has no file, and a closed one
-      log(`not reloaded, the old keys stay in force: ${error.message}`);
-    }
-  }
 }
 
 /**

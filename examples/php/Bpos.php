@@ -55,8 +55,11 @@ final class Bpos
     }
 
     /**
-     * Opens a registry file. Options are {"policy": …, "read_only": true} as an array, both optional. A policy that is
-     * there and null, since its file was not found for instance, is an error, and not the built-in policy.
+     * Opens a registry file. Options are {"policy": …, "read_only": true, "shared": false} as an array, all optional. A
+     * policy that is there and null, since its file was not found for instance, is an error, and not the built-in policy.
+     *
+     * All processes that open a file count together, and a change by one is in force in all. ['shared' => false] counts
+     * here alone, and sees changes by others on reload(); ['shared' => ['dir' => '/a/folder/in/memory']] shares there.
      */
     public static function open(string $path, array $options = []): self
     {
@@ -76,8 +79,9 @@ final class Bpos
     }
 
     /**
-     * The registry that this process keeps, opened by the first request that asks and read again when its file has
-     * changed. For servers that forget a request's variables, such as PHP-FPM. It needs keep.c, by ffi.preload.
+     * The registry that this process keeps, opened by the first request that asks. For servers that forget a request's
+     * variables, such as PHP-FPM. It needs keep.c, by ffi.preload. If it is not shared, its file is read again when it has
+     * changed.
      *
      * One process keeps one registry: to ask for another path or other options throws, since another site in the same
      * pool would otherwise get this one's keys and policy.
@@ -99,10 +103,12 @@ final class Bpos
             throw new BposException("$what: $hint", 1, 'invalid_argument');
         }
         $bpos = new self($ffi->bpos_kept, kept: true);
-        try {
-            $bpos->reloadIfChanged();
-        } catch (BposException $error) {
-            error_log("bpos: not reloaded, the old keys stay in force: {$error->getMessage()}");
+        if (($options['shared'] ?? true) === false) {
+            try {
+                $bpos->reloadIfChanged();
+            } catch (BposException $error) {
+                error_log("bpos: not reloaded, the old keys stay in force: {$error->getMessage()}");
+            }
         }
 
         return $bpos;
@@ -220,7 +226,10 @@ final class Bpos
         return $this->answer('bpos_key_list_page', $text, $length, $after, strlen($after ?? ''), $limit);
     }
 
-    /** Reads the registry file again. A bad or older one throws, and the old keys stay in force. */
+    /**
+     * Reads the registry file again, where it is not shared, or for an edit by hand to be in force here. A bad or older one
+     * throws, and the old keys stay in force.
+     */
     public function reload(): void
     {
         $this->call('bpos_registry_reload');

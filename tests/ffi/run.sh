@@ -82,7 +82,7 @@ ln -s "$tools/node/node_modules" "$out/node/node_modules"
 cp tests/ffi/node/routers/{package.json,routers.test.js} "$out/routers"
 ln -s "$tools/node-routers/node_modules" "$out/routers/node_modules"
 
-export BPOS_ROOT=$root BPOS_LIBRARY=$library BPOS_HEADER=$header NEWER=$out/newer.so OLDER=$out/older.so
+export BPOS_COMMAND=$command BPOS_ROOT=$root BPOS_LIBRARY=$library BPOS_HEADER=$header NEWER=$out/newer.so OLDER=$out/older.so
 check "Node.js: the layout of the structs" same "'$out/layout'" "node '$out/node/layout.js'"
 for each in vectors load behaviour server workers; do
     check "Node.js: $each" timeout 120 node --expose-gc --test --test-reporter=tap "$out/node/$each.test.js"
@@ -91,7 +91,6 @@ check "Node.js: routers" timeout 120 node --test --test-reporter=tap "$out/route
 
 # ---- The programs of docs/other-languages.md ----
 
-export BPOS_COMMAND=$command
 page=$out/page
 classes=$jna:$out/java
 check "the files that the page shows" python3 tests/ffi/page.py docs/other-languages.md "$page"

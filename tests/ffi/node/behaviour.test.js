@@ -1,7 +1,7 @@
 // What examples/node/bpos.js does with good and bad input.
 
 import assert from "node:assert/strict";
-import { chmodSync, statSync, writeFileSync } from "node:fs";
+import { chmodSync, readdirSync, statSync, writeFileSync } from "node:fs";
 import { test } from "node:test";
 import { inspect } from "node:util";
 import { ANY_STORE, redact, Registry } from "./bpos.js";
@@ -227,13 +227,39 @@ test("a large document and a list of a thousand keys go through whole", () => {
 
 // ---- Files ----
 
-test("a registry file is seen changing, by this and by another registry", () => {
+test("registries of one file count together, and a change by one is in force in all", () => {
+  const path = `${folder()}/keys.json`;
+  const [writer, reader] = [Registry.init(path), Registry.open(path, { read_only: true })];
+  const { key, record } = writer.create({ ...SPEC, rate_limit: 2 });
+  const reasons = [reader, writer, reader].map((of) => ask(of, key.expose()).reason);
+  assert.deepEqual(reasons, ["allowed", "allowed", "rate_limited"]);
+  writer.revoke(record.id);
+  assert.equal(ask(reader, key.expose()).reason, "revoked_key");
+  writeFileSync(path, '{"version": 1');
+  fails("format", "the registry document", () => reader.reload());
+  assert.equal(ask(reader, key.expose()).reason, "revoked_key");
+});
+test("what cannot be shared is an error that names the option", () => {
+  const path = `${folder()}/keys.json`;
+  fails("io", '"shared": false', () => Registry.init(path, { shared: { dir: "/nowhere" } }));
+  assert.deepEqual(Registry.open(path, { shared: false }).list(ANY_STORE), []);
+  fails("format", "shared", () => Registry.open(path, { shared: 1 }));
+});
+test("registries share in the folder that is named", () => {
+  const [path, dir] = [`${folder()}/keys.json`, folder()];
+  const [one, other] = [Registry.init(path, { shared: { dir } }), Registry.open(path, { shared: { dir } })];
+  assert.match(readdirSync(dir).join(), /^bpos-[0-9a-f]{32}$/);
+  const { key } = one.create({ ...SPEC, rate_limit: 1 });
+  assert.deepEqual([other, one].map((of) => ask(of, key.expose()).reason), ["allowed", "rate_limited"]);
+});
+test("a registry file that is not shared is seen changing on reload, and counts apart", () => {
   const path = empty(`${folder()}/keys.json`);
-  const [writer, reader] = [Registry.open(path), Registry.open(path, { read_only: true })];
+  const [writer, reader] = [{}, { read_only: true }].map((more) => Registry.open(path, { shared: false, ...more }));
   const { key, record } = writer.create(SPEC);
   assert.equal(ask(reader, key.expose()).reason, "unknown_key");
   assert.deepEqual([reader.reloadIfChanged(), reader.reloadIfChanged()], [true, false]);
   assert.equal(ask(reader, key.expose()).reason, "allowed");
+  assert.deepEqual([reader, writer].map((of) => ask(of, key.expose()).remaining), [58, 59]);
   writer.revoke(record.id);
   reader.reload();
   assert.equal(ask(reader, key.expose()).reason, "revoked_key");

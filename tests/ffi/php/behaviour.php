@@ -237,16 +237,48 @@ test('what the log shows of a key is its beginning', function () {
 
 // ---- Files ----
 
-test('a registry file is seen changing, by this and by another registry', function () {
+test('registries of one file count together, and a change by one is in force in all', function () {
+    $path = folder() . '/keys.json';
+    [$writer, $reader] = [Bpos::init($path), Bpos::open($path, ['read_only' => true])];
+    $new = $writer->create([...SPEC, 'rate_limit' => 2]);
+    $key = $new->key->expose();
+    foreach (['allowed', 'allowed', 'rate_limited'] as $i => $reason) {
+        same($reason, ask([$reader, $writer][$i % 2], $key)->reason);
+    }
+    $writer->revoke($new->record['id']);
+    same('revoked_key', ask($reader, $key)->reason);
+    file_put_contents($path, '{"version": 1');
+    fails('format', 'the registry document', fn () => $reader->reload());
+    same('revoked_key', ask($reader, $key)->reason);
+});
+test('what cannot be shared is an error that names the option', function () {
+    $path = folder() . '/keys.json';
+    fails('io', '"shared": false', fn () => Bpos::init($path, ['shared' => ['dir' => '/nowhere']]));
+    same([], Bpos::open($path, ['shared' => false])->list(Bpos::ANY_STORE));
+    fails('format', 'shared', fn () => Bpos::open($path, ['shared' => 1]));
+});
+test('registries share in the folder that is named', function () {
+    [$path, $dir] = [folder() . '/keys.json', folder()];
+    $options = ['shared' => ['dir' => $dir]];
+    [$one, $other] = [Bpos::init($path, $options), Bpos::open($path, $options)];
+    same(1, count(glob("$dir/bpos-*")));
+    $key = $one->create([...SPEC, 'rate_limit' => 1])->key->expose();
+    same(['allowed', 'rate_limited'], [ask($other, $key)->reason, ask($one, $key)->reason]);
+    $one->close();
+    $other->close();
+});
+test('a registry file that is not shared is seen changing on reload, and counts apart', function () {
     $path = folder() . '/keys.json';
     file_put_contents($path, DOCUMENT);
     chmod($path, 0600);
-    [$writer, $reader] = [Bpos::open($path), Bpos::open($path, ['read_only' => true])];
+    $alone = ['shared' => false];
+    [$writer, $reader] = [Bpos::open($path, $alone), Bpos::open($path, ['read_only' => true, ...$alone])];
     $new = $writer->create(SPEC);
     $key = $new->key->expose();
     same('unknown_key', ask($reader, $key)->reason);
     same([true, false], [$reader->reloadIfChanged(), $reader->reloadIfChanged()]);
     same('allowed', ask($reader, $key)->reason);
+    same([58, 59], [ask($reader, $key)->remaining, ask($writer, $key)->remaining]);
     $writer->revoke($new->record['id']);
     $reader->reload();
     same('revoked_key', ask($reader, $key)->reason);

@@ -159,6 +159,21 @@ class Deployment:
             fcntl.flock(self.lock, fcntl.LOCK_UN)
         return [int(curl.communicate(timeout=PATIENCE_S)[0].rpartition("\n")[2]) for curl in asked]
 
+    def ask_often(self, key, count):
+        """The statuses of so many requests, many of them at the same time."""
+        curl = self.curl("--header", f"X-API-Key: {key}", "--parallel", "--parallel-max", "16", "--output", "/dev/null",
+                         target=f"{TARGET}?[1-{count}]")
+        statuses = [int(status) for status in curl.communicate(timeout=PATIENCE_S)[0].split()]
+        if len(statuses) != count:
+            raise AssertionError(f"{len(statuses)} answers to {count} requests")
+        return statuses
+
+    def restart_workers(self):
+        """Ends every worker, for which PHP-FPM starts another."""
+        master = int((self.site / "fpm.pid").read_text())
+        for pid in Path(f"/proc/{master}/task/{master}/children").read_text().split():
+            end(int(pid))
+
     def log(self):
         return (self.site / "nginx.log").read_text(encoding="utf-8")
 
@@ -209,11 +224,23 @@ class FpmTest(unittest.TestCase):
         site.bpos("key", "revoke", key_id)
         self.assertEqual(site.ask_every_worker(key), [401] * workers)
 
-    def test_each_worker_counts_on_its_own(self):
-        key, _ = site.key("--rate-limit", "1")
+    def test_a_new_key_is_known_to_every_worker_at_once(self):
+        workers = site.workers()
+        self.assertEqual(site.ask_every_worker(site.key()[0]), [200] * workers)
+        self.assertEqual(site.ask_every_worker(site.key()[0]), [200] * workers)
+
+    def test_the_workers_count_together(self):
+        key, _ = site.key("--rate-limit", "60")
         workers = site.workers()
         self.assertEqual(site.ask_every_worker(key), [200] * workers)
+        self.assertEqual(site.ask_often(key, 400 - workers).count(200), 60 - workers)
         self.assertEqual(site.ask_every_worker(key), [429] * workers)
+
+    def test_counts_outlive_the_workers(self):
+        key, _ = site.key("--rate-limit", "2")
+        self.assertEqual(site.ask(f"X-API-Key: {key}")[0], 200)
+        site.restart_workers()
+        self.assertEqual([site.ask(f"X-API-Key: {key}")[0] for _ in range(2)], [200, 429])
 
     def test_the_registry_is_that_of_the_pool_and_root_has_to_run_as_its_user(self):
         before = site.registry.stat()

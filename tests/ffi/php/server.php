@@ -129,9 +129,28 @@ test('a file that turned bad changes nothing', function () use ($server, $key, $
     same('revoked_key', json_decode($server->ask('GET', TARGET, $key)[2])->code);
     file_put_contents($path, $good);
 });
+test('where it is not shared, the file is read again when it has changed', function () use ($program, $scope, $path) {
+    $alone = dirname($path) . '/alone.php';
+    $option = "'read_only' => true";
+    file_put_contents($alone, str_replace($option, "$option, 'shared' => false", file_get_contents($program), $count));
+    same(1, $count);
+    $owner = Bpos::open($path);
+    $new = $owner->create([...SPEC, 'rate_limit' => 2]);
+    $key = 'X-API-Key: ' . $new->key->expose();
+    $server = new Server($alone, $scope, $path, 'yourstore');
+    same('allowed', $owner->authorize($new->key->expose(), 'yourstore', 'GET', TARGET)->reason);
+    same([200, 200], [$server->ask('GET', TARGET, $key)[0], $server->ask('GET', TARGET, $key)[0]]); // it counts apart
+    $owner->revoke($new->record['id']);
+    same('revoked_key', json_decode($server->ask('GET', TARGET, $key)[2])->code);
+    $good = file_get_contents($path);
+    file_put_contents($path, '{');
+    same('revoked_key', json_decode($server->ask('GET', TARGET, $key)[2])->code);
+    file_put_contents($path, $good);
+    same(true, str_contains($server->end(), 'not reloaded'));
+});
 test('the log has reasons and ids, and no key', function () use ($server, $new) {
     $log = $server->end();
-    $lines = ['200 allowed key_', '429 rate_limited key_', '401 malformed_key', '401 key_in_url', 'not reloaded'];
+    $lines = ['200 allowed key_', '429 rate_limited key_', '401 malformed_key', '401 key_in_url'];
     foreach ($lines as $line) {
         same(true, str_contains($log, $line), "$line:");
     }
