@@ -568,7 +568,7 @@ public:
         return answer;
     }
 
-    /// What the registry has counted in this process.
+    /// What was counted: of the keys by all processes that share the registry, of denials without a key by this one.
     [[nodiscard]] text stats() const {
         text answer;
         detail::call(bpos_registry_stats, native(), answer.out());

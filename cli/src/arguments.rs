@@ -8,7 +8,7 @@ use clap_complete::Shell;
 /// Creates, lists, rotates and revokes API keys in a registry file.
 ///
 /// The registry is a single JSON file. It records what each key may do and the SHA-256 of each key, never a key itself.
-/// Servers that use bpos load this file, and must reload it after a change (many do so on SIGHUP).
+/// Servers on this machine that use bpos have this file open, and go by each change as soon as it is made.
 #[derive(Parser)]
 #[command(name = "bpos", version, max_term_width = 100, subcommand_required = true, arg_required_else_help = true)]
 #[command(after_help = "Run 'bpos COMMAND --help' for details and examples.")]
@@ -29,6 +29,9 @@ pub(crate) struct Common {
     /// The policy file, if the server has its own scopes and routes instead of the built-in ones
     #[arg(long, global = true, value_name = "FILE", env = "BPOS_POLICY", hide_env_values = true, help_heading = COMMON)]
     pub(crate) policy: Option<PathBuf>,
+    /// The folder of the memory that servers share, if they name one; 'off' if they share nothing
+    #[arg(long, global = true, value_name = "FOLDER", env = "BPOS_SHARED", hide_env_values = true, help_heading = COMMON)]
+    pub(crate) shared: Option<PathBuf>,
     /// Write JSON for programs instead of text for people
     #[arg(long, global = true, help_heading = COMMON)]
     pub(crate) json: bool,
@@ -130,8 +133,7 @@ pub(crate) enum KeyCommand {
     },
     /// Revoke keys permanently
     ///
-    /// Requests with them are denied (401) once each server has reloaded the file. This cannot be undone; 'bpos key
-    /// disable' can.
+    /// Requests with them are denied (401) from now on. This cannot be undone; 'bpos key disable' can.
     Revoke(Ids),
     /// Remove revoked or expired keys from the file
     ///

@@ -1,8 +1,8 @@
 //! The common options: which registry, which policy, and how results are written.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use bpos::{Options, Policy, Registry};
+use bpos::{Options, Policy, Registry, Sharing};
 use serde::Serialize;
 
 use crate::arguments::Common;
@@ -50,9 +50,19 @@ impl Context {
         Policy::from_json(&json).map_err(|error| Failure::opening(&error).within(path))
     }
 
+    /// Whether servers hear of a change by the memory that they share.
+    pub(crate) fn is_shared(&self) -> bool {
+        cfg!(target_os = "linux") && self.common.shared.as_deref() != Some(Path::new("off"))
+    }
+
     /// What a registry is opened with.
     pub(crate) fn options(&self) -> Outcome<Options> {
-        Ok(Options::default().policy(self.policy()?))
+        let shared = match &self.common.shared {
+            None => Sharing::On,
+            Some(off) if off == Path::new("off") => Sharing::Off,
+            Some(folder) => Sharing::In(folder.clone()),
+        };
+        Ok(Options::default().policy(self.policy()?).shared(shared))
     }
 
     /// Opens the registry, to change it or only to read it.

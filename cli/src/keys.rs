@@ -24,7 +24,9 @@ pub(crate) fn run(context: &Context, command: KeyCommand) -> Outcome {
         KeyCommand::Revoke(asked) => change_all(context, &asked.ids, "revoked", |edit, id| edit.revoke(id)),
         KeyCommand::Remove(asked) => remove(context, &asked.ids),
     }?;
-    tell("The change takes effect in servers once they have reloaded the registry.");
+    if !context.is_shared() {
+        tell("Servers go by the change once they have reloaded the registry.");
+    }
     Ok(())
 }
 

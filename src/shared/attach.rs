@@ -35,7 +35,8 @@ impl SharedOptions {
         match sharing {
             Sharing::On if cfg!(target_os = "linux") => Some(Self::default()),
             Sharing::Off | Sharing::On => None,
-            Sharing::In(dir) => Some(Self { dir: dir.clone() }),
+            // The host may change its working directory.
+            Sharing::In(dir) => Some(Self { dir: std::path::absolute(dir).unwrap_or_else(|_| dir.clone()) }),
         }
     }
 }

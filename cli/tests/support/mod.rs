@@ -27,7 +27,7 @@ pub struct Ran {
 /// A command without the environment of whoever runs the tests.
 pub fn bpos() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_bpos"));
-    command.env_remove("BPOS_REGISTRY").env_remove("BPOS_POLICY");
+    command.env_remove("BPOS_REGISTRY").env_remove("BPOS_POLICY").env_remove("BPOS_SHARED");
     command
 }
 
