@@ -196,6 +196,7 @@ fn who_waits_for_the_lock_is_next_and_gets_it_when_its_holder_dies() {
         changing.join().unwrap().unwrap();
     });
     queue.try_lock().unwrap();
+    queue.unlock().unwrap();
     assert!(!Registry::open(&path).unwrap().get("key_1").unwrap().enabled);
 }
 
