@@ -226,6 +226,7 @@ impl Grant {
 
 impl Denial {
     /// A denial that knows nothing of a key.
+    #[cfg(feature = "ffi")]
     pub(crate) const fn of(reason: DenyReason) -> Self {
         Self { reason, decision: Decision::EMPTY, scope_name: ScopeName::EMPTY }
     }

@@ -134,7 +134,7 @@ func TestOfChangesThatAreNotAllRightNoneIsMade(t *testing.T) {
 
 func TestAnEditThatCannotBeWrittenTakesAwayAllTheSame(t *testing.T) {
 	path := file(t)
-	registry, err := bpos.Open(path)
+	registry, err := bpos.Open(path, bpos.Unshared())
 	if err != nil {
 		t.Fatal(err)
 	}
