@@ -14,6 +14,9 @@ use crate::source;
 /// Part of the library's message about a scope that the policy does not have.
 const UNKNOWN_SCOPE: &str = "unknown scope ";
 
+/// Part of the library's message if a registry cannot be shared.
+const CANNOT_SHARE: &str = "say \"shared\": false";
+
 pub(crate) struct Context {
     common: Common,
 }
@@ -73,6 +76,11 @@ impl Context {
             let mut failure = Failure::opening(&error);
             if failure.exit == Exit::Document {
                 failure.message.push_str("\nRun 'bpos lint' to list all of its mistakes");
+            }
+            if error.message().contains(CANNOT_SHARE) {
+                failure
+                    .message
+                    .push_str("\nPass --shared as the servers are told: their folder, or 'off' if they share nothing");
             }
             failure
         })

@@ -164,7 +164,7 @@ fn the_command_shares_as_it_is_told() {
     let asks = || server.authorize_scope(&Request::new("GET", "/").api_key(&key), bpos::Scope::PRODUCTS_READ).is_ok();
     assert!(asks());
 
-    place.run(["key", "disable", &id]).failed(3, "or say \"shared\": false");
+    place.run(["key", "disable", &id]).failed(3, "Pass --shared as the servers are told");
     let shared = folder.to_str().unwrap();
     let told = place.run(["key", "disable", &id, "--shared", shared]).done();
     assert!(!asks() && told.err.is_empty(), "{}", told.err);
