@@ -34,13 +34,6 @@ fn process() {
                 println!("admitted");
             }
         },
-        "is about to revoke" => {
-            let _ = registry.edit(|edit| {
-                edit.revoke("key_1")?;
-                println!("revoking");
-                Ok(())
-            });
-        }
         other => panic!("there is no role {other}"),
     }
 }
